@@ -1,0 +1,13 @@
+"""Errors that a user can act on: one clear line that says what was expected, what came, and the fix."""
+
+
+class UsageError(ValueError):
+    """The input cannot be honoured. The commands print its one line and exit with code 2."""
+
+
+class MissingData(UsageError):
+    """A data set is not at hand. The message names the file, where it was looked for, and where it comes from."""
+
+
+class CorruptData(UsageError):
+    """A file is there but is not what it should be: truncated, altered, or another file."""
