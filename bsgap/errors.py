@@ -11,3 +11,7 @@ class MissingData(UsageError):
 
 class CorruptData(UsageError):
     """A file is there but is not what it should be: truncated, altered, or another file."""
+
+
+class Interrupted(Exception):
+    """A run was asked to stop; it saved its state first, and the same command continues it."""

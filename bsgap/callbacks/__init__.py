@@ -1,0 +1,10 @@
+"""Lightning callbacks: thin shells over the measures, and what a reproducible run needs."""
+
+from bsgap.callbacks.curves import Curves, Point
+from bsgap.callbacks.keep import KeepWeights
+from bsgap.callbacks.outcome import Outcome
+from bsgap.callbacks.resume import ResumePoint
+from bsgap.callbacks.sharpness import Sharpness
+from bsgap.callbacks.stopping import StoppingRule
+
+__all__ = ["Curves", "KeepWeights", "Outcome", "Point", "ResumePoint", "Sharpness", "StoppingRule"]

@@ -1,0 +1,105 @@
+"""Loss and accuracy curves, taken on fixed examples rather than on the mini-batches."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import pytorch_lightning as pl
+
+from bsgap.errors import UsageError
+
+COLUMNS = ("step", "epoch", "examples", "metric", "value")
+
+
+@dataclass(frozen=True)
+class Point:
+    """One evaluation along a run.
+
+    Attributes:
+        step: Optimizer steps so far.
+        epoch: Epochs so far, with the fraction of the current one.
+        examples: Training examples seen so far.
+        epoch_end: Whether a whole number of epochs has just ended.
+        values: Metric name -> value: losses in nats, accuracies in [0, 1].
+    """
+
+    step: int
+    epoch: float
+    examples: int
+    epoch_end: bool
+    values: dict[str, float]
+
+
+class Curves(pl.Callback):
+    """Evaluate the task on a fixed sample of training examples and on the test set as it trains.
+
+    Mini-batch losses favour small batches, so the training loss is taken on one fixed sample (the data module's
+    `sample` split), in evaluation mode. The metrics are `train_loss`, `train_accuracy` (sample), `test_loss` and
+    `test_accuracy`. Each evaluation is announced to every callback that has a method
+    `on_evaluation(trainer, module, point)`. Nothing that is drawn or trained depends on how often this looks.
+
+    Args:
+        per_epoch: Evaluations of the sample an epoch, evenly spaced; the last one falls on the epoch's end.
+        test_every: Epochs between evaluations of the test set; 0 for none.
+    """
+
+    def __init__(self, per_epoch: int = 1, test_every: int = 1):
+        if per_epoch < 1 or test_every < 0:
+            raise UsageError(f"curves: expected per_epoch >= 1 and test_every >= 0, got {per_epoch} and {test_every}.")
+        self.per_epoch, self.test_every = per_epoch, test_every
+        self.rows: list[tuple[int, float, int, str, float]] = []
+        self.examples = 0
+        self._sets: dict[str, Any] = {}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Rows and examples so far: a resumed run writes the curves of an uninterrupted one."""
+        return {"rows": [list(row) for row in self.rows], "examples": self.examples}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Restore what `state_dict` gave."""
+        self.rows = [tuple(row) for row in state_dict["rows"]]
+        self.examples = state_dict["examples"]
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Take the point before the first step, unless the run is a resumed one."""
+        data = getattr(trainer, "datamodule", None)
+        if not hasattr(pl_module, "evaluate") or not hasattr(data, "batches"):
+            self._sets = {}
+            return
+        self._sets = {"train": data.batches("sample")}  # type: ignore[union-attr]
+        if self.test_every:
+            self._sets["test"] = data.batches("test")  # type: ignore[union-attr]
+        if not self.rows:
+            self._evaluate(trainer, pl_module, epoch=0.0, epoch_end=True, sets=list(self._sets))
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Evaluate where the step is one of the evenly spaced ones."""
+        self.examples += len(batch[1]) * trainer.world_size
+        if not self._sets:
+            return
+        steps, done = int(trainer.num_training_batches), batch_idx + 1
+        # `done` is a check when it is the first step at or past k/per_epoch of the epoch, for some whole k.
+        if done * self.per_epoch // steps == (done - 1) * self.per_epoch // steps:
+            return
+        epoch_end = done == steps
+        epoch = trainer.current_epoch + done / steps
+        last = epoch_end and trainer.current_epoch + 1 == trainer.max_epochs
+        test = epoch_end and self.test_every and ((trainer.current_epoch + 1) % self.test_every == 0 or last)
+        sets = [name for name in self._sets if name != "test" or test]
+        self._evaluate(trainer, pl_module, epoch=epoch, epoch_end=epoch_end, sets=sets)
+
+    def _evaluate(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, *, epoch: float, epoch_end: bool, sets: list[str]
+    ) -> None:
+        values: dict[str, float] = {}
+        for name in sets:
+            result = pl_module.evaluate(self._sets[name])  # type: ignore[operator]
+            values[f"{name}_loss"] = result.loss
+            if result.accuracy is not None:
+                values[f"{name}_accuracy"] = result.accuracy
+        point = Point(trainer.global_step, round(epoch, 6), self.examples, epoch_end, values)
+        self.rows += [(point.step, point.epoch, point.examples, name, value) for name, value in values.items()]
+        for callback in trainer.callbacks:  # type: ignore[attr-defined]
+            if hasattr(callback, "on_evaluation"):
+                callback.on_evaluation(trainer, pl_module, point)

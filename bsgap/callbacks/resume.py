@@ -1,0 +1,103 @@
+"""A point to resume from, exact to the bit, also when the run is killed in the middle of an epoch."""
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import Checkpoint
+
+from bsgap.errors import Interrupted, UsageError
+from bsgap.files import whole
+from bsgap.seeding import random_state, set_random_state
+
+NAME = "last.ckpt"
+
+# Asked after every batch. A command or a worker that wants a run to stop in good order puts its own question here.
+should_stop: Callable[[], bool] = lambda: False  # noqa: E731  (a def could not be replaced as plainly)
+
+
+class ResumePoint(Checkpoint):  # Lightning calls Checkpoint callbacks last, when the others' states are up to date
+    """Save the whole state of a run every so often, random states included, and stop in good order when asked.
+
+    Lightning's checkpoints hold no random state, so a resumed run differs from an uninterrupted one as soon as there
+    is dropout or shuffling. This adds Python's, NumPy's, torch's and CUDA's, as tensors and integers, so that the
+    file loads with `weights_only=True`. The file is `last.ckpt` under the trainer's root folder, written aside and
+    renamed, and removed when the run is finished.
+
+    Args:
+        every_seconds: Least time between two saves; 0 saves after every batch.
+        recipe: Digest of the configuration. A checkpoint of another recipe is refused.
+    """
+
+    def __init__(self, every_seconds: float = 30.0, recipe: str = ""):
+        if every_seconds < 0:
+            raise UsageError(f"resume: every_seconds must not be negative, got {every_seconds}.")
+        self.every_seconds, self.recipe = every_seconds, recipe
+        self._saved = time.monotonic()
+        self._random: dict[str, Any] | None = None
+        self._seconds = 0.0  # of earlier sittings
+        self._begun = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        """Time spent in this run, earlier sittings included."""
+        return self._seconds + time.monotonic() - self._begun
+
+    def state_dict(self) -> dict[str, Any]:
+        """Random states, the recipe's digest and the time spent."""
+        return {"random": random_state(), "recipe": self.recipe, "seconds": self.seconds}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Remember the random states; they are set when training starts, after everything else has drawn.
+
+        Raises:
+            UsageError: The checkpoint belongs to another recipe.
+        """
+        if self.recipe and state_dict["recipe"] != self.recipe:
+            raise UsageError(
+                f"the checkpoint belongs to another recipe (digest {state_dict['recipe'] or 'none'}, this one is"
+                f" {self.recipe}). Continue it with its own configuration, or choose another --trainer.default_root_dir."
+            )
+        self._random, self._seconds = state_dict["random"], state_dict["seconds"]
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Set the random states of the checkpoint that the run continues from."""
+        self._begun = self._saved = time.monotonic()
+        if self._random is not None:
+            set_random_state(self._random)
+            self._random = None
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Save in mid-epoch when it is time; the end of an epoch saves in its own hook."""
+        if batch_idx + 1 < trainer.num_training_batches:
+            self._save_when_due(trainer)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Save at an epoch's end when it is time, unless the run is over: Lightning would not finish it again."""
+        if not trainer.should_stop and trainer.current_epoch + 1 != trainer.max_epochs:
+            self._save_when_due(trainer)
+
+    def _save_when_due(self, trainer: pl.Trainer) -> None:
+        stop = should_stop()
+        if not stop and time.monotonic() - self._saved < self.every_seconds:
+            return
+        path = Path(trainer.default_root_dir) / NAME
+        with whole(path) as aside:
+            trainer.save_checkpoint(aside)
+        self._saved = time.monotonic()
+        if stop:
+            raise Interrupted(f"stopped at step {trainer.global_step}; the same command continues from {path}")
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Nothing to resume any more."""
+        self._seconds, self._begun = self.seconds, time.monotonic()
+
+
+def remove(folder: str | os.PathLike[str]) -> None:
+    """Remove the resume point of a finished run."""
+    (Path(folder) / NAME).unlink(missing_ok=True)

@@ -1,0 +1,36 @@
+"""Files that appear whole or not at all."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from bsgap.errors import UsageError
+
+
+@contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """Give a path aside to write to; on leaving without an error, flush it to disk and rename it to `path`.
+
+    Raises:
+        UsageError: Nothing was written, or the folder cannot be written to.
+    """
+    aside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield aside
+        if not aside.exists():  # Lightning saves nothing, silently, where it may not write
+            raise UsageError(f"{path} could not be written: is {path.parent} writable, and is there space?")
+        with aside.open("rb") as stream:
+            os.fsync(stream.fileno())
+        os.replace(aside, path)
+    except OSError as error:
+        raise UsageError(f"{path} could not be written ({error.strerror}). Choose another folder.") from None
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write `text` to `path`, whole or not at all."""
+    with whole(path) as aside:
+        aside.write_text(text, encoding="utf-8")

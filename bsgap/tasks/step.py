@@ -1,0 +1,75 @@
+"""The one optimizer step that every task takes: batch m is one step on the mean gradient of m examples."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from bsgap.errors import UsageError
+
+LossOf = Callable[[Tensor, Tensor], Tensor]
+
+
+def mean_gradient(
+    loss_of: LossOf, inputs: Tensor, targets: Tensor, *, micro_batch: int | None, backward: Callable[[Tensor], None]
+) -> Tensor:
+    """Accumulate the gradient of the mean loss of the whole batch, in micro-batches; return that mean loss.
+
+    With micro-batches of k out of m examples the loss of each is weighted by k/m before `backward`, so the sum of
+    their gradients is the gradient of the mean over m examples, also when the last one is smaller.
+
+    Args:
+        loss_of: Mean loss of (inputs, targets).
+        inputs: The batch, `(m, ...)`.
+        targets: Its targets, `(m, ...)`.
+        micro_batch: Examples that go through the network at once; None for the whole batch.
+        backward: What to call on each weighted loss: `Tensor.backward`, or Lightning's `manual_backward`.
+    """
+    examples = len(targets)
+    size = examples if micro_batch is None else micro_batch
+    total = torch.zeros((), device=targets.device)
+    for start in range(0, examples, size):
+        part = slice(start, min(start + size, examples))
+        loss = loss_of(inputs[part], targets[part])
+        if size < examples:
+            loss = loss * ((part.stop - part.start) / examples)
+        backward(loss)
+        total = total + loss.detach()
+    return total
+
+
+def optimizer_step(
+    optimizer: Optimizer,
+    parameters: list[nn.Parameter],
+    gradient: Callable[[], Tensor],
+    *,
+    clip: float | None = None,
+) -> Tensor:
+    """Take one optimizer step on what `gradient` accumulates and return the loss at the step's start.
+
+    The optimizer gets a closure that clears, accumulates and clips the gradient, so an optimizer that evaluates it
+    more than once (SAM, L-BFGS) takes the right step; the loss returned is that of the first evaluation.
+
+    Args:
+        optimizer: A torch optimizer, or Lightning's wrapper of one.
+        parameters: The parameters whose joint gradient norm is clipped.
+        gradient: Accumulates the mean gradient of the batch into `.grad` and returns the mean loss.
+        clip: Largest l2 norm of the gradient; None for no clipping.
+
+    Raises:
+        UsageError: `clip` is not positive.
+    """
+    if clip is not None and clip <= 0:
+        raise UsageError(f"gradient_clip must be positive or absent, got {clip}.")
+    losses: list[Tensor] = []
+
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        losses.append(gradient())
+        if clip is not None:
+            nn.utils.clip_grad_norm_(parameters, clip)
+        return losses[-1]
+
+    optimizer.step(closure)
+    return losses[0]
