@@ -95,7 +95,7 @@ def identity(config: Mapping[str, Any], fingerprint: str | None = None) -> dict[
         fingerprint: Fingerprint of the data (`bsgap.data.sources.fingerprint`).
 
     Raises:
-        UsageError: `seed_everything` is no integer, a section is not a mapping, or a file of initial weights is missing.
+        UsageError: `seed_everything` is no integer, a section is no mapping, or initial weights are missing.
     """
     seed = config.get("seed_everything")
     if isinstance(seed, bool) or not isinstance(seed, int):

@@ -2,6 +2,7 @@
 
 import math
 import re
+import unicodedata
 from typing import Any
 
 _CHARACTERS = {
@@ -19,6 +20,9 @@ _CHARACTERS = {
     ">": r"\ensuremath{>}",
     "|": r"\textbar{}",
     '"': r"\textquotedbl{}",
+    "`": r"\textasciigrave{}",
+    "[": "{[}",  # an opening bracket after \\ would be read as its optional argument
+    "]": "{]}",
     "±": r"\ensuremath{\pm}",
     "×": r"\ensuremath{\times}",
     "÷": r"\ensuremath{\div}",
@@ -49,8 +53,8 @@ _CHARACTERS = {
     "ℓ": r"\ensuremath{\ell}",
     "Δ": r"\ensuremath{\Delta}",
     "Σ": r"\ensuremath{\Sigma}",
-    "–": "--",
-    "—": "---",
+    "–": r"\textendash{}",
+    "—": r"\textemdash{}",
     "…": r"\ldots{}",
     "‘": "`",
     "’": "'",
@@ -60,8 +64,13 @@ _CHARACTERS = {
     "†": r"\dag{}",
     "\u00a0": "~",
     "⁺": r"\ensuremath{^{+}}",
+    "©": r"\textcopyright{}",
+    "§": r"\S{}",
+    "•": r"\textbullet{}",
+    "ı": r"\i{}",
 }
 _CHARACTERS |= {digit: rf"\ensuremath{{_{value}}}" for value, digit in enumerate("₀₁₂₃₄₅₆₇₈₉")}
+_LATIN = frozenset("ĂăĄąĆćČčĎďĘęĚěĞğŁłŃńŇňŐőŔŕŘřŚśŞşŠšŤťŮůŰűŸŹźŻżŽž")  # what T1 has beyond Latin-1
 _SUPERSCRIPTS = dict(zip("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-", strict=True))
 _EXPONENT = re.compile("[" + "".join(_SUPERSCRIPTS) + "]+")
 
@@ -89,13 +98,18 @@ def escape(value: Any) -> Tex:
 
 
 def _plain(text: str) -> str:
-    return "".join(_CHARACTERS.get(character) or _printable(character) for character in text)
+    # two hyphens in a row would become a dash: options are printed as they are typed
+    return "".join(_CHARACTERS.get(character) or _printable(character) for character in text).replace("--", "-{}-")
 
 
 def _printable(character: str) -> str:
-    # T1 with utf8 input sets Latin-1 and Latin Extended-A letters
-    printable = 0x20 <= ord(character) < 0x7F or (0xA1 <= ord(character) < 0x180 and character.isalpha())
-    return character if printable else "?"
+    if 0x20 <= ord(character) < 0x7F or (0xC0 <= ord(character) < 0x100):  # ASCII and Latin-1 letters
+        return character
+    if character in _LATIN:
+        return character
+    base = unicodedata.normalize("NFKD", character)
+    plain = "".join(_CHARACTERS.get(part, part if 0x20 <= ord(part) < 0x7F else "") for part in base)
+    return plain or ("" if unicodedata.combining(character) else "?")
 
 
 def number(value: float, digits: int = 3) -> str:
@@ -117,8 +131,8 @@ def number(value: float, digits: int = 3) -> str:
 def spread(mean: float, deviation: float | None, *, decimals: int | None = None) -> str:
     """`99.66 ± 0.05`, both with the same decimals; without a deviation the mean alone.
 
-    Without `decimals`, enough for two significant digits of the deviation, or three of the mean where there is none; small
-    numbers that would need more than five decimals, and large ones, keep their significant digits (`number`).
+    Without `decimals`, enough for two significant digits of the deviation, or three of the mean where there is none;
+    small numbers that would need more than five decimals, and large ones, keep their significant digits (`number`).
     """
     if math.isnan(mean):
         return "–"
@@ -126,10 +140,7 @@ def spread(mean: float, deviation: float | None, *, decimals: int | None = None)
     if decimals is None:
         guide = mean if missing or deviation == 0 else deviation
         wanted = 3 if missing or deviation == 0 else 2
-        if guide == 0 or guide is None:
-            decimals = 2
-        else:
-            decimals = max(0, wanted - 1 - math.floor(math.log10(abs(guide))))
+        decimals = max(0, wanted - 1 - math.floor(math.log10(abs(guide)))) if guide else 2
         if decimals > 5 or abs(mean) >= 1e6:
             first = number(mean)
             return first if missing or deviation is None else f"{first} ± {number(deviation, 2)}"

@@ -60,7 +60,7 @@ class Progress:
         self._states[job.key] = (job.label, "")
 
     def update(self, job: Job, state: Mapping[str, Any]) -> None:
-        """How far the job is: `{"epoch": 3, "of": 10}`, with any unit in the place of "epoch"."""
+        """How far the job is: `{"epoch": 3, "of": 10}`, with any unit for "epoch"; further entries are shown too."""
         unit = next((name for name in state if name != "of"), None)
         if unit is None:
             return
@@ -70,6 +70,9 @@ class Progress:
             text += f"/{of}"
             if isinstance(value, int | float) and isinstance(of, int | float):
                 self._remaining.advance(job, value / of)
+        for name, value in state.items():
+            if name not in (unit, "of"):
+                text += f", {name} {value:.3g}" if isinstance(value, float) else f", {name} {value}"
         self._states[job.key] = (job.label, text)
 
     def done(self, job: Job, seconds: float) -> None:

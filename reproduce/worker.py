@@ -1,15 +1,13 @@
 """What a worker process does with one job: train a trial, or measure kept weights."""
 
 import json
-import os
+import time
 from collections.abc import Callable, Mapping
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
-import yaml
 
 from bsgap import cli
 from bsgap.callbacks import Point
@@ -18,11 +16,12 @@ from bsgap.callbacks.outcome import SUMMARY
 from bsgap.data import Batches, ImageData
 from bsgap.errors import Interrupted as RunInterrupted
 from bsgap.errors import UsageError
-from bsgap.files import write_text
-from bsgap.measures import distance, keskar_sharpness, state_path
+from bsgap.measures import keskar_sharpness
 from bsgap.tasks import ImageClassification
 from reproduce.engines import pool
 from reproduce.engines.jobs import Interrupted
+from reproduce.entry import CONFIG
+from reproduce.store import Store
 
 Notify = Callable[[Mapping[str, Any]], None]
 
@@ -32,11 +31,14 @@ def execute(kind: str, payload: Mapping[str, Any], notify: Notify) -> dict[str, 
 
     Args:
         kind: `train`, `evaluation`, `sharpness`, `path` or `distance`.
-        payload: For `train`: `config`, `folder`, `wandb`. For a measure: `config` of the first run, `weights` (files),
-            and the measure's options.
+        payload: For `train`: store `root`, run `id`, `config`, `fingerprint`, names of the `weights` it must keep, and
+            the `wandb` options. For a measure: `config` of the first run, `weights` (files), and `options`.
         notify: Takes the progress of a training, in epochs.
     """
-    return train(payload, notify) if kind == "train" else measure(kind, payload)
+    if kind == "train":
+        return train(payload, notify)
+    started = time.perf_counter()
+    return measure(kind, payload) | {"_seconds": time.perf_counter() - started}
 
 
 class _Progress(pl.Callback):
@@ -48,19 +50,27 @@ class _Progress(pl.Callback):
 
 
 def train(payload: Mapping[str, Any], notify: Notify) -> dict[str, Any]:
-    """Train one trial exactly as `bsgap fit --config FOLDER/config.yaml` does, into its folder of the store."""
-    folder = Path(payload["folder"])
-    resume_point.should_stop = pool.should_stop
-    arguments = ["fit", "--config", str(folder / "config.yaml"), f"--trainer.default_root_dir={folder}"]
-    arguments += ["--trainer.enable_progress_bar=false"]
-    arguments += [f"--wandb.{key}={yaml.safe_dump(value).strip()}" for key, value in payload["wandb"].items()]
-    (folder / SUMMARY).unlink(missing_ok=True)  # of a sitting that ended between its last two steps
-    try:
-        cli.BsgapCLI(arguments, callbacks=[_Progress(notify)])
-    except RunInterrupted as interruption:
-        raise Interrupted(str(interruption)) from None
-    outcome: dict[str, Any] = json.loads((folder / SUMMARY).read_text())
-    return outcome
+    """Train one trial into its folder of the store, exactly as `bsgap fit --config FOLDER/config.yaml` does.
+
+    Where another process trains the same run, this waits for it and takes its outcome.
+    """
+    store, key = Store(payload["root"]), payload["id"]
+    with store.claim(key):
+        if store.is_done(key, payload["weights"]):
+            return store.run(key).outcome
+        folder = store.open(key, payload["config"], payload["fingerprint"], again=store.is_done(key))
+        resume_point.should_stop = pool.should_stop
+        arguments = ["fit", "--config", str(folder / CONFIG), f"--trainer.default_root_dir={folder}"]
+        arguments += ["--trainer.enable_progress_bar=false"]
+        arguments += [f"--wandb.{name}={json.dumps(value)}" for name, value in payload["wandb"].items()]
+        try:
+            cli.BsgapCLI(arguments, callbacks=[_Progress(notify)])
+        except RunInterrupted as interruption:
+            store.interrupt(key)
+            raise Interrupted(str(interruption)) from None
+        outcome: dict[str, Any] = json.loads((folder / SUMMARY).read_text())
+        store.finish(key, outcome["status"])
+        return outcome
 
 
 @lru_cache(maxsize=2)
@@ -111,13 +121,3 @@ def measure(kind: str, payload: Mapping[str, Any]) -> dict[str, Any]:
         )
         return {"alphas": alphas, "losses": path.losses, "accuracies": path.accuracies, "statistics": statistics}
     raise UsageError(f"unknown measure {kind!r}: expected evaluation, sharpness, path or distance.")
-
-
-def prepare(folder: Path, config: Mapping[str, Any]) -> None:
-    """Write the configuration that the run's folder keeps."""
-    write_text(folder / "config.yaml", yaml.safe_dump(dict(config), sort_keys=False))
-
-
-def cores() -> int:
-    """Processor cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

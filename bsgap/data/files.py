@@ -6,6 +6,7 @@ names the file, what was expected, what was found, and where the data come from.
 
 import hashlib
 import os
+import sys
 import tarfile
 import tempfile
 from collections.abc import Iterable, Sequence
@@ -75,7 +76,7 @@ def fetch(url: str, known: str, target: Path) -> Path:
 
     writable_folder(target.parent)
     try:
-        pooch.retrieve(url, known_hash=known, fname=target.name, path=target.parent)
+        pooch.retrieve(url, known_hash=known, fname=target.name, path=target.parent, progressbar=sys.stderr.isatty())
     except Exception as error:  # pooch passes on whatever its transport raised: requests, urllib, ssl, OSError
         reason = " ".join(str(error).split())[:200]
         raise MissingData(

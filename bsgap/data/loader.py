@@ -140,13 +140,13 @@ class TensorLoader:
         for key, mine, what in (("of", self._n, "training examples"), ("seed", self.seed, "as the seed")):
             if state.get(key, mine) != mine:
                 raise UsageError(
-                    f"cannot resume: the checkpoint has {state[key]} {what}, this run {mine}. Use the same data options."
+                    f"cannot resume: the checkpoint has {state[key]} {what}, this run {mine}. Use the same options."
                 )
         epoch, examples = int(state["epoch"]), int(state["examples"])
         if examples != self._n and examples not in self._starts(epoch):
             raise UsageError(
-                f"cannot resume: the checkpoint stands {examples} examples into epoch {epoch}, which is not between two "
-                "batches of this run. Use the same batch size and the same setting of `last`."
+                f"cannot resume: the checkpoint stands {examples} examples into epoch {epoch}, which is not between "
+                "two batches of this run. Use the same batch size and the same setting of `last`."
             )
         self._epoch, self._examples = epoch, examples
 

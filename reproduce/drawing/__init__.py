@@ -1,29 +1,33 @@
 """Figures and tables of the paper modules: tidy pandas frames in, matplotlib figures and booktabs tables out.
 
 Every figure function takes a frame with the named columns (one row an observation, further columns are ignored), a
-`Footer` that says where the numbers come from, and returns a `matplotlib.figure.Figure` in the house style. Networks keep
-their order of appearance and get one panel each; a network that was not run is named in the footer (`Footer.not_run`), and
-never drawn as an empty panel. `method` is "SB" (small batch) or "LB" (large batch), `split` is "train" or "test";
-**accuracies are per cent, losses nats**. Bands are mean ± one standard deviation over `seed`; on a logarithmic axis both are
-taken of the logarithm. NaN (a diverged run) is left out and counted in the footer, and so is what a logarithm cannot show.
+`Footer` that says where the numbers come from, and returns a `matplotlib.figure.Figure` in the house style. Networks
+keep their order of appearance and get one panel each; a network that was not run is named in the footer
+(`Footer.not_run`), and never drawn as an empty panel. `method` is "SB" (small batch) or "LB" (large batch), `split`
+is "train" or "test"; **accuracies are per cent, losses nats**. Bands are mean ± one standard deviation over `seed`;
+on a logarithmic axis both are taken of the logarithm. NaN (a diverged run) is left out and counted in the footer, and
+so is what a logarithm cannot show.
 
 | function | columns of `frame` | shows |
 |---|---|---|
 | `epoch_curves` | network, method, seed, epoch, split, accuracy | Keskar Fig. 2: accuracy by epoch |
-| `path_figure` | network, seed, alpha, split, loss, accuracy; `authors`: network, alpha, split, loss, accuracy | Figs 3, 7 |
+| `path_figure` | network, seed, alpha, split, loss, accuracy (`authors`: the same without seed) | Figs 3, 7 |
 | `against_batch` | network, batch_size, seed, test_accuracy, sharpness [, reading] | Fig. 4 |
 | `warm_start` | network, seed, sb_epoch, sb_accuracy, lb_accuracy, sharpness [, reading] | Fig. 5 |
-| `scatter_path` | network, method, seed, epoch, loss, sharpness [, reading] | Fig. 6: sharpness against loss along a run |
-| `points` | the columns named by `group`, `value`, and by `hue`, `panel` if given; seed | distance ratio, readings compared |
+| `scatter_path` | network, method, seed, epoch, loss, sharpness [, reading] | Fig. 6 |
+| `points` | seed, those named by `group`, `value` [, `hue`, `panel`] | distance ratio, readings compared |
 | `save` | anything: it is written beside the figure | `name.pdf`, `name.png` (300 dpi), `name.csv` |
 | `beside` | row, column, seed, value [, group]; `reported`: row, column, mean, std, source [, group] | Table 2 |
 | `stacked` | as `beside` and `reading` | Tables 3, 4: one line a reading under the reported one |
-| `save_table` | a `Table` of the two above | `name.tex` (the tabular alone), `name.csv` |
+| `plain_table` | any; a two-level header gives spanning headings | a frame as it stands |
+| `save_table` | a `Table` of the three above | `name.tex` (the tabular alone), `name.csv` |
 
-`reading`, where it is allowed, names how a sharpness was measured ("(a) L-BFGS-B", "(b) sign ascent", ...): one line style each.
+`reading`, where it is allowed, names how a sharpness was measured ("(a) L-BFGS-B", "(b) sign ascent", ...): one line
+style each.
 """
 
 from reproduce.drawing.batch import against_batch
+from reproduce.drawing.comparison import beside, stacked
 from reproduce.drawing.epochs import epoch_curves
 from reproduce.drawing.footer import Footer
 from reproduce.drawing.paths import path_figure
@@ -31,7 +35,7 @@ from reproduce.drawing.points import points
 from reproduce.drawing.runs import scatter_path
 from reproduce.drawing.saving import save
 from reproduce.drawing.style import house_style
-from reproduce.drawing.tables import Table, beside, save_table, stacked
+from reproduce.drawing.tables import Table, plain_table, save_table
 from reproduce.drawing.warm import warm_start
 
 __all__ = [
@@ -42,6 +46,7 @@ __all__ = [
     "epoch_curves",
     "house_style",
     "path_figure",
+    "plain_table",
     "points",
     "save",
     "save_table",

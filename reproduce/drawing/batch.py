@@ -15,10 +15,12 @@ from reproduce.drawing.style import (
     GREY,
     LINE_STYLES,
     MARKERS,
+    SHARPNESS_LABEL,
     VERMILLION,
     legend,
     panel_title,
     panels,
+    plain_if_short,
     styled,
 )
 
@@ -34,10 +36,11 @@ def against_batch(
     """Test accuracy (left, blue) and sharpness (right, red, log) against the batch size (log2), one panel a network.
 
     Args:
-        frame: Columns network, batch_size, seed, test_accuracy (per cent), sharpness (Metric 2.1), and reading if there are
-            several ways of measuring it: one line style each.
+        frame: Columns network, batch_size, seed, test_accuracy (per cent), sharpness (Metric 2.1), and reading if
+            there are several ways of measuring it: one line style each.
         footer: Where the numbers come from.
-        thresholds: By network, the batch size at which the paper reports that the accuracy begins to drop: a dotted line.
+        thresholds: By network, the batch size at which the paper reports that the accuracy begins to drop: a dotted
+            line.
         titles: Panel titles by network.
 
     Raises:
@@ -61,11 +64,12 @@ def against_batch(
         left.set_xscale("log", base=2)
         right.set_yscale("log")
         right.grid(False)
+        plain_if_short(right.yaxis)
         _batch_ticks(left, here)
         left.set_title(panel_title(position, len(networks), (titles or {}).get(network, network)))
         left.set_xlabel("Batch size (examples)")
         left.set_ylabel("Test accuracy (%)", color=BLUE)
-        right.set_ylabel("Sharpness (log)", color=VERMILLION)
+        right.set_ylabel(SHARPNESS_LABEL, color=VERMILLION)
         left.tick_params(axis="y", colors=BLUE)
         right.tick_params(axis="y", which="both", colors=VERMILLION)
         left.set_zorder(right.get_zorder() - 1)
@@ -101,5 +105,7 @@ def _handles(readings: list[str], marked: bool) -> list[Line2D]:
         word = f"sharpness, {reading} (right)" if reading else "sharpness (right)"
         handles.append(Line2D([], [], color=VERMILLION, marker=marker, linestyle=style, label=word))
     if marked:
-        handles.append(Line2D([], [], color=GREY, linewidth=0.7, linestyle=(0, (1, 1.5)), label="accuracy drops, reported"))
+        handles.append(
+            Line2D([], [], color=GREY, linewidth=0.7, linestyle=(0, (1, 1.5)), label="accuracy drops, reported")
+        )
     return handles

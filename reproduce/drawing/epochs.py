@@ -8,9 +8,7 @@ from matplotlib.lines import Line2D
 
 from reproduce.drawing import footer as footers
 from reproduce.drawing import frames
-from reproduce.drawing.style import LABELS, colour_of, legend, panel_title, panels, styled
-
-_SPLITS = {"train": "-", "test": (0, (4, 1.5))}
+from reproduce.drawing.style import LABELS, SPLIT_STYLES, colour_of, legend, panel_title, panels, styled
 
 
 @styled
@@ -35,7 +33,7 @@ def epoch_curves(
     frames.need(frame, ("network", "method", "seed", "epoch", "split", "accuracy"), "epoch_curves")
     frames.need_per_cent(frame, ("accuracy",), "epoch_curves")
     networks, methods = frames.order(frame, "network"), frames.order(frame, "method")
-    splits = [split for split in _SPLITS if (frame["split"] == split).any()]
+    splits = [split for split in SPLIT_STYLES if (frame["split"] == split).any()]
     figure, axes = panels(networks)
     for position, (network, (axis,)) in enumerate(zip(networks, axes, strict=True)):
         for index, method in enumerate(methods):
@@ -43,7 +41,7 @@ def epoch_curves(
                 chosen = (frame["network"] == network) & (frame["method"] == method) & (frame["split"] == split)
                 curve = frames.band(frame[chosen], "epoch", "accuracy")
                 colour = colour_of(method, index)
-                axis.plot(curve["x"], curve["mean"], color=colour, linestyle=_SPLITS[split])
+                axis.plot(curve["x"], curve["mean"], color=colour, linestyle=SPLIT_STYLES[split])
                 axis.fill_between(curve["x"], curve["low"], curve["high"], color=colour, alpha=0.18, linewidth=0)
         axis.set_xlabel("Epoch")
         axis.set_title(panel_title(position, len(networks), (titles or {}).get(network, network)))
@@ -52,12 +50,16 @@ def epoch_curves(
     for row_start in axes[:: 3 if len(networks) != 4 else 2]:
         row_start[0].set_ylabel("Accuracy (%)")
     handles = [
-        Line2D([], [], color=colour_of(method, index), linestyle=_SPLITS[split], label=f"{labels.get(method, method)}, {split}")
+        Line2D(
+            [],
+            [],
+            color=colour_of(method, index),
+            linestyle=SPLIT_STYLES[split],
+            label=f"{labels.get(method, method)}, {split}",
+        )
         for index, method in enumerate(methods)
         for split in splits
     ]
     legend(figure, handles)
-    footers.put(
-        figure, footer, frames.band_remark(frame, log=False), *frames.left_out(frame, columns=("accuracy",))
-    )
+    footers.put(figure, footer, frames.band_remark(frame, log=False), *frames.left_out(frame, columns=("accuracy",)))
     return figure

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from matplotlib.figure import Figure
 
 _CHARACTERS_PER_INCH = 31  # of 5 pt STIX
+_DOT = " · "
 
 
 @dataclass(frozen=True)
@@ -43,12 +44,18 @@ class Footer:
             *self.notes,
             *extra,
         ]
-        return " · ".join(part for part in parts if part)
+        return _DOT.join(part for part in parts if part)
 
 
 def put(figure: Figure, footer: Footer, *extra: str) -> None:
     """Write the footer under the panels; it takes part in the layout, so it overlaps nothing."""
     width = int(figure.get_size_inches()[0] * _CHARACTERS_PER_INCH)
-    lines = "\n".join(textwrap.wrap(footer.text(*extra), width))
+    lines: list[str] = []
+    for part in footer.text(*extra).split(_DOT):
+        # break between parts; inside one only where it is longer than a line
+        if lines and len(lines[-1]) + len(_DOT) + len(part) <= width:
+            lines[-1] += _DOT + part
+        else:
+            lines += textwrap.wrap(part, width)
     # supxlabel, not text: constrained layout makes room for it
-    figure.supxlabel(lines, x=0.008, ha="left", fontsize=5, color="#555555", linespacing=1.25)
+    figure.supxlabel("\n".join(lines), x=0.008, ha="left", fontsize=5, color="#555555", linespacing=1.25)

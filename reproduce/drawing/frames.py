@@ -55,8 +55,9 @@ def of_reading(frame: pd.DataFrame, reading: str) -> pd.DataFrame:
 def band(frame: pd.DataFrame, x: str, y: str, *, log: bool = False) -> pd.DataFrame:
     """Mean and one standard deviation over seeds at each `x`.
 
-    Non-finite values are left out, as are values <= 0 when `log`. With `log`, mean and deviation are those of ln y, so that
-    the band is symmetric on the axis and never reaches zero. One value has no deviation: its band has no width.
+    Non-finite values are left out, as are values <= 0 when `log`. With `log`, mean and deviation are those of ln y,
+    so that the band is symmetric on the axis and never reaches zero. One value has no deviation: its band has no
+    width.
 
     Returns:
         Columns x, mean, low, high, n; sorted by x.

@@ -10,14 +10,24 @@ from matplotlib.lines import Line2D
 
 from reproduce.drawing import footer as footers
 from reproduce.drawing import frames
-from reproduce.drawing.style import BLUE, GREY, PALE, VERMILLION, legend, panel_title, panels, styled
+from reproduce.drawing.style import (
+    BLUE,
+    GREY,
+    PALE,
+    SPLIT_STYLES,
+    VERMILLION,
+    legend,
+    panel_title,
+    panels,
+    plain_if_short,
+    styled,
+)
 
 _LOSS, _ACCURACY = BLUE, VERMILLION  # as in the paper: loss blue on the left, accuracy red on the right
-_SPLITS = {"train": "-", "test": (0, (4, 1.5))}
 _COLUMNS = ("network", "alpha", "split", "loss", "accuracy")
-_FORMULAS = {
-    "linear": r"$\alpha$   (weights $\alpha x_\ell^\star + (1-\alpha)\,x_s^\star$)",
-    "curvilinear": r"$\alpha$   (weights $\sin(\frac{\alpha\pi}{2})\,x_\ell^\star + \cos(\frac{\alpha\pi}{2})\,x_s^\star$)",
+_WEIGHTS = {
+    "linear": "weights at α: α·LB + (1−α)·SB",
+    "curvilinear": "weights at α: sin(απ/2)·LB + cos(απ/2)·SB",
 }
 
 
@@ -33,15 +43,15 @@ def path_figure(
 ) -> Figure:
     """Cross-entropy (left, blue) and accuracy (right, red) against alpha; solid train, dashed test; SB at 0, LB at 1.
 
-    The path is alpha x_l + (1 - alpha) x_s, or sin(alpha pi / 2) x_l + cos(alpha pi / 2) x_s for `kind` "curvilinear". The
-    authors' code draws the loss on a logarithmic axis, which is the default here.
+    The path is alpha x_l + (1 - alpha) x_s, or sin(alpha pi / 2) x_l + cos(alpha pi / 2) x_s for `kind`
+    "curvilinear". The authors' code draws the loss on a logarithmic axis, which is the default here.
 
     Args:
         frame: Columns network, seed, alpha, split, loss (nats), accuracy (per cent).
         footer: Where the numbers come from.
         authors: The paper's own curves, drawn in light grey behind; columns network, alpha, split, loss, accuracy.
             Networks that `frame` does not have are left out.
-        kind: Which path; decides the label of the horizontal axis.
+        kind: Which path; it is named in the footer.
         loss_scale: Axis of the loss.
         titles: Panel titles by network.
 
@@ -57,26 +67,28 @@ def path_figure(
     networks = frames.order(frame, "network")
     across = 2 if len(networks) == 4 else min(len(networks), 3)
     figure, axes = panels(networks)
-    behind = False
+    behind: list[str] = []
     for position, (network, (left,)) in enumerate(zip(networks, axes, strict=True)):
         right = left.twinx()
         left.set_yscale(loss_scale)
         if authors is not None and (authors["network"] == network).any():
             _curves(left, right, authors[authors["network"] == network], log=log, grey=True)
-            behind = True
+            behind.append(network)
         _curves(left, right, frame[frame["network"] == network], log=log, grey=False)
         _dress(left, right, panel_title(position, len(networks), (titles or {}).get(network, network)))
-        left.set_xlabel(_FORMULAS[kind] if len(networks) == 1 else r"$\alpha$")
+        left.set_xlabel(r"$\alpha$")
+        if log:
+            plain_if_short(left.yaxis)
         if position % across == 0:
             left.set_ylabel("Cross-entropy (nats)", color=_LOSS)
         if position % across == across - 1 or position == len(networks) - 1:
             right.set_ylabel("Accuracy (%)", color=_ACCURACY)
-    legend(figure, _handles(behind), columns=None if len(networks) > 1 else 2)
-    formula = f"{_FORMULAS[kind]}" if len(networks) > 1 else ""
+    legend(figure, _handles(bool(behind)), columns=None if len(networks) > 1 else 3)
     footers.put(
         figure,
         footer,
-        formula,
+        _WEIGHTS[kind],
+        f"authors' curves: {', '.join(behind)}" if behind else "",
         frames.band_remark(frame, log=log),
         *frames.left_out(frame, columns=("loss", "accuracy"), log=("loss",) if log else ()),
     )
@@ -85,14 +97,19 @@ def path_figure(
 
 def _curves(left: Axes, right: Axes, frame: pd.DataFrame, *, log: bool, grey: bool) -> None:
     for axis, value, colour in ((left, "loss", _LOSS), (right, "accuracy", _ACCURACY)):
-        for split, style in _SPLITS.items():
+        for split, style in SPLIT_STYLES.items():
             curve = frames.band(frame[frame["split"] == split], "alpha", value, log=log and value == "loss")
             if grey:
                 axis.plot(curve["x"], curve["mean"], color=PALE, linestyle=style, linewidth=0.9, zorder=1)
                 continue
             axis.plot(curve["x"], curve["mean"], color=colour, linestyle=style, zorder=3)
             axis.fill_between(
-                curve["x"], curve["low"], curve["high"], color=colour, alpha=0.15 if split == "train" else 0.08, linewidth=0
+                curve["x"],
+                curve["low"],
+                curve["high"],
+                color=colour,
+                alpha=0.15 if split == "train" else 0.08,
+                linewidth=0,
             )
 
 
@@ -116,8 +133,8 @@ def _handles(behind: bool) -> list[Line2D]:
     handles = [
         Line2D([], [], color=colour, linestyle=style, label=f"{word}, {split}")
         for colour, word in ((_LOSS, "loss"), (_ACCURACY, "accuracy"))
-        for split, style in _SPLITS.items()
+        for split, style in SPLIT_STYLES.items()
     ]
     if behind:
-        handles.append(Line2D([], [], color=PALE, linewidth=0.9, label="the authors' own curves"))
+        handles.append(Line2D([], [], color=PALE, linewidth=0.9, label="authors' curves"))
     return handles

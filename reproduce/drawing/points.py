@@ -11,7 +11,7 @@ from matplotlib.patches import Patch
 
 from reproduce.drawing import footer as footers
 from reproduce.drawing import frames
-from reproduce.drawing.style import LABELS, MARKERS, colour_of, legend, panel_title, panels, styled
+from reproduce.drawing.style import LABELS, MARKERS, colour_of, legend, panel_title, panels, plain_if_short, styled
 
 
 @styled
@@ -40,8 +40,8 @@ def points(
         group: The column along the horizontal axis.
         hue: The column that gives the colour, such as "method".
         panel: The column that makes panels, such as "network" when `group` is something else.
-        reported: The paper's ranges: columns `group`, low, high (low = high draws a line), and `hue` and `panel` where they
-            are given. Groups that `frame` does not have are left out.
+        reported: The paper's ranges: columns `group`, low, high (low = high draws a line), and `hue` and `panel`
+            where they are given. Groups that `frame` does not have are left out.
         reported_label: Words for the grey block in the legend, with the source: "reported: 3 to 10 [P]".
         log: Logarithmic axis; mean and deviation are then those of the logarithm.
         labels: Words for the values of `hue` in the legend.
@@ -63,7 +63,9 @@ def points(
         for index, colour_name in enumerate(hues):
             rows = here[here[hue] == colour_name] if hue else here
             places = {label: place + _shift(index, len(hues)) for place, label in enumerate(groups)}
-            _draw(axis, rows, group, value, places, colour_of(colour_name, index), MARKERS[index % len(MARKERS)], log=log)
+            _draw(
+                axis, rows, group, value, places, colour_of(colour_name, index), MARKERS[index % len(MARKERS)], log=log
+            )
             if reported is not None:
                 ranges = reported[reported[panel] == name] if panel else reported
                 _ranges(axis, ranges[ranges[hue] == colour_name] if hue else ranges, group, places, 0.8 / len(hues))
@@ -72,6 +74,7 @@ def points(
         axis.grid(visible=False, axis="x")
         if log:
             axis.set_yscale("log")
+            plain_if_short(axis.yaxis)
         if panel:
             axis.set_title(panel_title(position, len(names), (titles or {}).get(name, name)))
     for row_start in axes[:: 3 if len(names) != 4 else 2]:
@@ -97,7 +100,15 @@ def _shift(index: int, count: int) -> float:
 
 
 def _draw(
-    axis: Axes, rows: pd.DataFrame, group: str, value: str, places: Mapping[str, float], colour: str, marker: str, *, log: bool
+    axis: Axes,
+    rows: pd.DataFrame,
+    group: str,
+    value: str,
+    places: Mapping[str, float],
+    colour: str,
+    marker: str,
+    *,
+    log: bool,
 ) -> None:
     for label, place in places.items():
         of_group = rows[rows[group].astype(str) == label].sort_values("seed")
@@ -106,12 +117,28 @@ def _draw(
         if not seeds.size:
             continue
         spread = np.linspace(-0.05, 0.05, seeds.size) if seeds.size > 1 else np.zeros(1)
-        axis.plot(place - 0.06 + spread, seeds, color=colour, marker=marker, linestyle="", alpha=0.65, markersize=2.8, zorder=3)
+        axis.plot(
+            place - 0.06 + spread,
+            seeds,
+            color=colour,
+            marker=marker,
+            linestyle="",
+            alpha=0.65,
+            markersize=2.8,
+            zorder=3,
+        )
         if seeds.size > 1:
             summary = frames.band(of_group.assign(place=place), "place", value, log=log).iloc[0]
             error = [[summary["mean"] - summary["low"]], [summary["high"] - summary["mean"]]]
             axis.errorbar(
-                [place + 0.08], [summary["mean"]], yerr=error, color=colour, marker="_", markersize=7, capsize=2, zorder=4
+                [place + 0.08],
+                [summary["mean"]],
+                yerr=error,
+                color=colour,
+                marker="_",
+                markersize=7,
+                capsize=2,
+                zorder=4,
             )
 
 
@@ -121,5 +148,10 @@ def _ranges(axis: Axes, reported: pd.DataFrame, group: str, places: Mapping[str,
         if place is None:
             continue
         axis.fill_between(
-            [place - width / 2.2, place + width / 2.2], row["low"], row["high"], color="#DDDDDD", linewidth=1.2, zorder=0
+            [place - width / 2.2, place + width / 2.2],
+            row["low"],
+            row["high"],
+            color="#DDDDDD",
+            linewidth=1.2,
+            zorder=0,
         )

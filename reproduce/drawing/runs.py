@@ -8,7 +8,18 @@ from matplotlib.lines import Line2D
 
 from reproduce.drawing import footer as footers
 from reproduce.drawing import frames
-from reproduce.drawing.style import LABELS, LINE_STYLES, MARKERS, colour_of, legend, panel_title, panels, styled
+from reproduce.drawing.style import (
+    LABELS,
+    LINE_STYLES,
+    MARKERS,
+    SHARPNESS_LABEL,
+    colour_of,
+    legend,
+    panel_title,
+    panels,
+    plain_if_short,
+    styled,
+)
 
 
 @styled
@@ -21,11 +32,12 @@ def scatter_path(
 ) -> Figure:
     """Sharpness (log) against the training loss (log, falling to the right): a run goes from left to right.
 
-    Each seed is a thin line of its own, because two seeds are never at the same loss at the same time; no mean is drawn.
+    Each seed is a thin line of its own, because two seeds are never at the same loss at the same time; no mean is
+    drawn.
 
     Args:
-        frame: Columns network, method, seed, epoch (the order along the run), loss (nats), sharpness (Metric 2.1), and reading
-            if the sharpness was measured in several ways.
+        frame: Columns network, method, seed, epoch (the order along the run), loss (nats), sharpness (Metric 2.1),
+            and reading if the sharpness was measured in several ways.
         footer: Where the numbers come from.
         labels: Words for the methods in the legend.
         titles: Panel titles by network.
@@ -51,10 +63,12 @@ def scatter_path(
         axis.set_xscale("log")
         axis.set_yscale("log")
         axis.invert_xaxis()
+        plain_if_short(axis.yaxis)
+        plain_if_short(axis.xaxis)
         axis.set_xlabel("Training cross-entropy (nats), falling to the right")
         axis.set_title(panel_title(position, len(networks), (titles or {}).get(network, network)))
     for row_start in axes[:: 3 if len(networks) != 4 else 2]:
-        row_start[0].set_ylabel("Sharpness (log)")
+        row_start[0].set_ylabel(SHARPNESS_LABEL)
     handles = [
         Line2D([], [], color=colour_of(method, index), marker=MARKERS[index % len(MARKERS)], linewidth=0.7,
                linestyle=LINE_STYLES[style_index % len(LINE_STYLES)],

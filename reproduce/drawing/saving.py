@@ -1,11 +1,11 @@
 """A figure on disk: PDF for the report, PNG to look at, and the CSV of what is drawn."""
 
-import os
 from pathlib import Path
 
 import pandas as pd
 from matplotlib.figure import Figure
 
+from bsgap.files import whole
 from reproduce.drawing.style import styled
 
 
@@ -18,12 +18,11 @@ def save(figure: Figure, folder: Path, name: str, frame: pd.DataFrame) -> dict[s
     Returns:
         The paths under "pdf", "png" and "csv".
     """
-    folder.mkdir(parents=True, exist_ok=True)
     paths = {kind: folder / f"{name}.{kind}" for kind in ("pdf", "png", "csv")}
-    aside = {kind: path.with_name(f".{path.name}.part") for kind, path in paths.items()}
-    figure.savefig(aside["pdf"], format="pdf", metadata={"CreationDate": None, "Title": name})
-    figure.savefig(aside["png"], format="png", dpi=300)
-    frame.to_csv(aside["csv"], index=False, float_format="%.6g")
-    for kind, path in paths.items():
-        os.replace(aside[kind], path)
+    with whole(paths["pdf"]) as aside:
+        figure.savefig(aside, format="pdf", metadata={"CreationDate": None, "Title": name})
+    with whole(paths["png"]) as aside:
+        figure.savefig(aside, format="png", dpi=300)
+    with whole(paths["csv"]) as aside:
+        frame.to_csv(aside, index=False, float_format="%.6g")
     return paths

@@ -1,7 +1,8 @@
-"""The house style: IEEE column widths, type that matches IEEEtran's Times, colours that colour-blind readers can tell apart.
+"""The house style: IEEE column widths, type that matches IEEEtran's Times, colours that all readers can tell apart.
 
-tueplots has no IEEE bundle; its two-column type sizes (`cvpr2024`: 8 pt labels, 6 pt ticks) and line widths are used, with
-IEEEtran's own widths. STIX is the Times-like face that comes with matplotlib, so a figure looks the same on every machine.
+tueplots has no IEEE bundle; its two-column type sizes (`cvpr2024`: 8 pt labels, 6 pt ticks) and line widths are used,
+with IEEEtran's own widths. STIX is the Times-like face that comes with matplotlib, so a figure looks the same on
+every machine.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,16 +11,19 @@ from typing import Any, ParamSpec, TypeVar
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from tueplots import axes as tueplots_axes
 from tueplots import fontsizes
 
-COLUMN_WIDTH = 3.5
-"""Width of a column of IEEEtran's conference mode, inches."""
-TEXT_WIDTH = 7.16
-"""Width of both columns, inches."""
+COLUMN_WIDTH = 252 / 72.27
+"""Width of a column of IEEEtran's conference mode: 252 pt of TeX, in inches."""
+TEXT_WIDTH = 516 / 72.27
+"""Width of both columns and the space between them."""
 
 # Okabe and Ito's palette: told apart with every common colour blindness, and in grey.
 BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"
@@ -30,7 +34,9 @@ METHOD_COLOURS = {"SB": BLUE, "LB": VERMILLION}
 """Colour of a method; others take `PALETTE` in order of appearance."""
 PALETTE = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY)
 MARKERS = ("o", "s", "D", "^", "v", "P")
+SPLIT_STYLES: dict[str, Any] = {"train": "-", "test": (0, (4, 1.5))}
 LINE_STYLES: tuple[Any, ...] = ("-", (0, (4, 1.5)), (0, (1, 1)), (0, (4, 1.2, 1, 1.2)))
+SHARPNESS_LABEL = r"Sharpness $\phi$ (log)"
 LABELS = {"SB": "small batch (SB)", "LB": "large batch (LB)", "train": "train", "test": "test"}
 
 P = ParamSpec("P")
@@ -71,7 +77,7 @@ def styled(draw: Callable[P, R]) -> Callable[P, R]:
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
         with mpl.rc_context():
             mpl.rcdefaults()  # a user's matplotlibrc must not change the published figures
-            mpl.rcParams.update(house_style())
+            mpl.rcParams.update(house_style())  # type: ignore[arg-type]  # stubs list every key as a literal
             return draw(*args, **kwargs)
 
     return wrapper
@@ -93,7 +99,7 @@ def panels(names: Sequence[str], *, rows_each: int = 1, height: float = 2.15) ->
     down = -(-count // across)
     figure = Figure(
         figsize=(COLUMN_WIDTH if count == 1 else TEXT_WIDTH, down * height + 0.45),
-        layout="constrained",
+        layout=ConstrainedLayoutEngine(h_pad=0.03, w_pad=0.03),
     )
     grid = figure.add_gridspec(down, across)
     drawn: list[list[Axes]] = []
@@ -120,10 +126,26 @@ def legend(figure: Figure, handles: Sequence[Line2D | Patch], *, columns: int | 
         handles=list(handles),
         loc="outside upper center",
         ncols=columns or min(len(handles), 6 if wide else 2),
-        borderaxespad=0.2,
+        borderaxespad=0.1,
+        borderpad=0.1,
     )
 
 
 def colour_of(name: str, position: int) -> str:
     """The colour of a method, or the next of the palette."""
     return METHOD_COLOURS.get(name, PALETTE[position % len(PALETTE)])
+
+
+def plain_if_short(axis: Axis) -> None:
+    """Name 1, 2, 5 of each decade in plain numbers where a logarithmic axis spans less than two decades.
+
+    Call it when everything is drawn: it looks at the limits.
+    """
+    low, high = sorted(axis.get_view_interval())
+    if low <= 0 or high / low >= 100:
+        return
+    axis.set_major_locator(
+        LogLocator(base=10, subs=(1.0, 2.0, 5.0) if high / low > 5 else (1.0, 1.5, 2.0, 3.0, 5.0, 7.0))
+    )
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())

@@ -1,17 +1,16 @@
-"""Tables with the paper's numbers beside our own: booktabs LaTeX and CSV from tidy frames."""
+"""Tables on disk: booktabs LaTeX and CSV."""
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
-from reproduce.drawing import frames
-from reproduce.latex import escape, spread
+from bsgap.errors import UsageError
+from bsgap.files import write_text
+from reproduce.latex import escape, number
 
-_ABSENT = "–"
+ABSENT = "–"
 
 
 @dataclass(frozen=True)
@@ -20,197 +19,48 @@ class Table:
 
     Attributes:
         tex: The `tabular` alone; caption and placing are the report's.
-        frame: What it shows, numbers as numbers, one row a cell: row, reading, group, column, kind, mean, std, n, diverged,
-            source.
+        frame: What the CSV holds: numbers as numbers.
     """
 
     tex: str
     frame: pd.DataFrame
 
 
-@dataclass(frozen=True)
-class _Cell:
-    text: str
-    source: str = ""
+def plain_table(frame: pd.DataFrame) -> Table:
+    """A frame as it stands: its columns, its rows, without the index.
 
-
-def beside(
-    ours: pd.DataFrame,
-    reported: pd.DataFrame,
-    *,
-    row_title: str = "Network",
-    decimals: int | None = None,
-) -> Table:
-    """One line a row, and under every column heading a pair: reported, ours as mean ± std (n).
-
-    Args:
-        ours: Columns row, column, seed, value, and group for headings that span columns. NaN values are diverged runs: they
-            are left out of the mean and counted.
-        reported: Columns row, column, mean, std (NaN: none given), source (P, S, C or N), and group if `ours` has it. Rows
-            that `ours` does not have are printed too, with a dash for ours: what was not run is seen.
-        row_title: Heading of the first column.
-        decimals: Decimals of ours and reported; None chooses by the deviation.
+    Column names that are pairs (group, column), as of a MultiIndex of two levels, get a heading that spans the group.
+    Text columns are set flush left, numbers flush right with three significant digits; integers as they are; missing
+    values as a dash.
 
     Raises:
-        UsageError: A column is missing, or `ours` is empty.
+        UsageError: The frame has no column.
     """
-    ours, reported = _checked(ours, reported, ())
-    cells = _cells(ours, reported)
-    columns = _columns(ours, reported)
-    rows = _rows(ours, reported)
-    tag, shared = _shared_source(reported)
-    head = _group_head(columns, width=2, before=1)
-    head.append(" & ".join(["", *[rf"\multicolumn{{2}}{{c}}{{{escape(column)}}}" for _, column in columns]]) + r" \\")
-    head.append("".join(rf"\cmidrule(lr){{{2 + 2 * at}-{3 + 2 * at}}}" for at in range(len(columns))))
-    head.append(" & ".join([escape(row_title), *[f"reported{escape(tag)} & ours"] * len(columns)]) + r" \\")
-    body = []
-    for row in rows:
-        line: list[str] = [escape(row)]
-        for group, column in columns:
-            line.append(_reported_text(reported, row, group, column, decimals, shared))
-            line.append(_ours_text(ours, row, group, column, decimals))
-        body.append(" & ".join(line) + r" \\")
-    return Table(_tabular("l" + "rr" * len(columns), head, body), cells)
-
-
-def stacked(
-    ours: pd.DataFrame,
-    reported: pd.DataFrame,
-    *,
-    row_title: str = "Network",
-    reading_title: str = "Measured by",
-    decimals: int | None = None,
-) -> Table:
-    """A block a row: the reported line first, then ours, one line a reading, each as mean ± std (n).
-
-    Args:
-        ours: Columns row, reading, column, seed, value, and group for headings that span columns.
-        reported: Columns row, column, mean, std, source, and group if `ours` has it.
-        row_title: Heading of the first column.
-        reading_title: Heading of the second.
-        decimals: Decimals; None chooses by the deviation.
-
-    Raises:
-        UsageError: A column is missing, or `ours` is empty.
-    """
-    ours, reported = _checked(ours, reported, ("reading",))
-    columns = _columns(ours, reported)
-    tag, shared = _shared_source(reported)
-    head = _group_head(columns, width=1, before=2)
-    titles = [escape(row_title), escape(reading_title), *[escape(column) for _, column in columns]]
-    head.append(" & ".join(titles) + r" \\")
-    body: list[str] = []
-    for row in _rows(ours, reported):
-        if body:
-            body.append(r"\addlinespace")
-        named = str(escape(row))
-        if (reported["row"] == row).any():
-            texts = [_reported_text(reported, row, group, column, decimals, shared) for group, column in columns]
-            body.append(" & ".join([named, f"reported{escape(tag)}", *texts]) + r" \\")
-            named = ""
-        here = ours[ours["row"] == row]
-        for reading in frames.order(here, "reading") if len(here) else []:
-            of_reading = here[here["reading"] == reading]
-            texts = [_ours_text(of_reading, row, group, column, decimals) for group, column in columns]
-            body.append(" & ".join([named, f"ours, {escape(reading)}" if reading else "ours", *texts]) + r" \\")
-            named = ""
-        if not len(here):
-            body.append(" & ".join([named, "ours", *[rf"\multicolumn{{{len(columns)}}}{{c}}{{not run}}"]]) + r" \\")
-    return Table(_tabular("ll" + "r" * len(columns), head, body), _cells(ours, reported))
+    if frame.shape[1] == 0:
+        raise UsageError("plain_table got a frame without columns: there is nothing to print")
+    columns = [(str(name[0]), str(name[1])) if isinstance(name, tuple) else ("", str(name)) for name in frame.columns]
+    left = ["l" if pd.api.types.is_string_dtype(frame.iloc[:, at]) else "r" for at in range(len(columns))]
+    head = [*group_head(columns, width=1, before=0), " & ".join(escape(column) for _, column in columns) + r" \\"]
+    body = [" & ".join(escape(_shown(value)) for value in row) + r" \\" for row in frame.itertuples(index=False)]
+    return Table(tabular("".join(left), head, body), frame)
 
 
 def save_table(table: Table, folder: Path, name: str) -> dict[str, Path]:
-    """Write `name.tex` and `name.csv` into `folder`, each whole or not at all; returns the paths under "tex" and "csv"."""
-    folder.mkdir(parents=True, exist_ok=True)
-    texts = {"tex": table.tex, "csv": table.frame.to_csv(index=False, float_format="%.6g")}
-    paths = {}
-    for kind, text in texts.items():
-        paths[kind] = folder / f"{name}.{kind}"
-        aside = folder / f".{name}.{kind}.part"
-        aside.write_text(text, encoding="utf-8")
-        os.replace(aside, paths[kind])
+    """Write `name.tex` and `name.csv` into `folder`, each whole or not at all; the paths are under "tex" and "csv"."""
+    paths = {kind: folder / f"{name}.{kind}" for kind in ("tex", "csv")}
+    write_text(paths["tex"], table.tex)
+    write_text(paths["csv"], table.frame.to_csv(index=False, float_format="%.6g"))
     return paths
 
 
-def _checked(ours: pd.DataFrame, reported: pd.DataFrame, extra: Sequence[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
-    frames.need(ours, ("row", *extra, "column", "seed", "value"), "table")
-    if len(reported):
-        frames.need(reported, ("row", "column", "mean", "std", "source"), "table (reported)")
-    else:
-        reported = pd.DataFrame(columns=["row", "column", "mean", "std", "source"])
-    ours = ours.assign(group=ours["group"] if "group" in ours else "", reading=ours["reading"] if "reading" in ours else "")
-    reported = reported.assign(group=reported["group"] if "group" in reported else "")
-    return ours, reported
+def group_head(columns: Sequence[tuple[str, str]], *, width: int, before: int) -> list[str]:
+    """The line of headings that span columns, and the rules under them; nothing when no column has a group.
 
-
-def _columns(ours: pd.DataFrame, reported: pd.DataFrame) -> list[tuple[str, str]]:
-    keys = ["group", "column"]
-    both = pd.concat([ours[keys], reported[keys]]).drop_duplicates()
-    groups = list(both["group"].unique())  # a column that only one side has joins its own group
-    return [(str(g), str(c)) for group in groups for g, c in both[both["group"] == group].itertuples(index=False)]
-
-
-def _rows(ours: pd.DataFrame, reported: pd.DataFrame) -> list[str]:
-    """The paper's order where it names the row, ours after."""
-    return list(dict.fromkeys([*frames.order(reported, "row"), *frames.order(ours, "row")]))
-
-
-def _shared_source(reported: pd.DataFrame) -> tuple[str, bool]:
-    """The source of all reported numbers for the heading, when it is one; else each cell carries its own."""
-    sources = reported["source"].dropna().unique() if len(reported) else []
-    return (f" [{sources[0]}]", True) if len(sources) == 1 else ("", False)
-
-
-def _chosen(frame: pd.DataFrame, row: str, group: str, column: str) -> pd.DataFrame:
-    return frame[(frame["row"].astype(str) == row) & (frame["group"] == group) & (frame["column"] == column)]
-
-
-def _reported_text(
-    reported: pd.DataFrame, row: str, group: str, column: str, decimals: int | None, shared: bool
-) -> str:
-    found = _chosen(reported, row, group, column)
-    if found.empty or not np.isfinite(float(found["mean"].iloc[0])):
-        return escape(_ABSENT)
-    entry = found.iloc[0]
-    # two decimals, as the papers print them, unless told otherwise
-    text = spread(float(entry["mean"]), float(entry["std"]), decimals=2 if decimals is None else decimals)
-    return escape(text if shared else f"{text} [{entry['source']}]")
-
-
-def _ours_text(ours: pd.DataFrame, row: str, group: str, column: str, decimals: int | None) -> str:
-    found = _chosen(ours, row, group, column)
-    if found.empty:
-        return escape(_ABSENT)
-    mean, deviation, count, diverged = _summary(found)
-    lost = f", {diverged} diverged" if diverged else ""
-    if not count:
-        return escape(f"{_ABSENT} ({diverged} diverged)")
-    return escape(f"{spread(mean, deviation, decimals=decimals)} ({count}{lost})")
-
-
-def _summary(found: pd.DataFrame) -> tuple[float, float, int, int]:
-    values = found["value"].to_numpy(float)
-    finite = values[np.isfinite(values)]
-    mean = float(finite.mean()) if finite.size else float("nan")
-    deviation = float(finite.std(ddof=1)) if finite.size > 1 else float("nan")
-    return mean, deviation, int(finite.size), int(values.size - finite.size)
-
-
-def _cells(ours: pd.DataFrame, reported: pd.DataFrame) -> pd.DataFrame:
-    rows: list[dict[str, object]] = []
-    for entry in reported.to_dict("records"):
-        keys = {key: entry[key] for key in ("row", "group", "column", "mean", "std", "source")}
-        rows.append({**keys, "reading": "", "kind": "reported"})
-    for keys, found in ours.groupby(["row", "reading", "group", "column"], sort=False):
-        mean, deviation, count, diverged = _summary(found)
-        named = dict(zip(("row", "reading", "group", "column"), keys, strict=True))
-        rows.append({**named, "kind": "ours", "mean": mean, "std": deviation, "n": count, "diverged": diverged})
-    order = ["row", "reading", "group", "column", "kind", "mean", "std", "n", "diverged", "source"]
-    return pd.DataFrame(rows).reindex(columns=order)
-
-
-def _group_head(columns: list[tuple[str, str]], *, width: int, before: int) -> list[str]:
-    """The line of headings that span columns, when there are any."""
+    Args:
+        columns: (group, column) in order, the columns of a group side by side.
+        width: LaTeX columns that each of them takes.
+        before: LaTeX columns at the left that have no group.
+    """
     if not any(group for group, _ in columns):
         return []
     titles, rules, place = [""] * before, "", before + 1
@@ -222,6 +72,13 @@ def _group_head(columns: list[tuple[str, str]], *, width: int, before: int) -> l
     return [" & ".join(titles) + r" \\", rules]
 
 
-def _tabular(columns: str, head: list[str], body: list[str]) -> str:
+def tabular(columns: str, head: Sequence[str], body: Sequence[str]) -> str:
+    """A booktabs `tabular` with these column letters, heading lines and body lines."""
     lines = [rf"\begin{{tabular}}{{@{{}}{columns}@{{}}}}", r"\toprule", *head, r"\midrule", *body, r"\bottomrule"]
     return "\n".join([*lines, r"\end{tabular}", ""])
+
+
+def _shown(value: object) -> str:
+    if value is None or value is pd.NA or (isinstance(value, float) and pd.isna(value)):
+        return ABSENT
+    return number(value) if isinstance(value, float) else str(value)

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
 from reproduce.drawing import footer as footers
 from reproduce.drawing import frames
@@ -12,10 +13,12 @@ from reproduce.drawing.style import (
     BLUE,
     GREEN,
     LINE_STYLES,
+    SHARPNESS_LABEL,
     VERMILLION,
     legend,
     panel_title,
     panels,
+    plain_if_short,
     styled,
 )
 
@@ -28,8 +31,8 @@ def warm_start(frame: pd.DataFrame, footer: footers.Footer, *, titles: Mapping[s
     sharpness of the solution which that large-batch run finds (log).
 
     Args:
-        frame: Columns network, seed, sb_epoch, sb_accuracy, lb_accuracy (per cent), sharpness (Metric 2.1), and reading if
-            the sharpness was measured in several ways.
+        frame: Columns network, seed, sb_epoch, sb_accuracy, lb_accuracy (per cent), sharpness (Metric 2.1), and
+            reading if the sharpness was measured in several ways.
         footer: Where the numbers come from.
         titles: Panel titles by network.
 
@@ -49,11 +52,15 @@ def warm_start(frame: pd.DataFrame, footer: footers.Footer, *, titles: Mapping[s
             upper.fill_between(curve["x"], curve["low"], curve["high"], color=colour, alpha=0.15, linewidth=0)
         for index, reading in enumerate(readings):
             curve = frames.band(frames.of_reading(here, reading), "sb_epoch", "sharpness", log=True)
-            lower.plot(curve["x"], curve["mean"], color=GREEN, marker="D", linestyle=LINE_STYLES[index % len(LINE_STYLES)])
+            lower.plot(
+                curve["x"], curve["mean"], color=GREEN, marker="D", linestyle=LINE_STYLES[index % len(LINE_STYLES)]
+            )
             lower.fill_between(curve["x"], curve["low"], curve["high"], color=GREEN, alpha=0.15, linewidth=0)
         lower.set_yscale("log")
+        plain_if_short(lower.yaxis)
+        lower.xaxis.set_major_locator(MaxNLocator(integer=True))
         upper.set_ylabel("Test accuracy (%)")
-        lower.set_ylabel("Sharpness (log)")
+        lower.set_ylabel(SHARPNESS_LABEL)
         lower.set_xlabel("Epochs of small-batch training before the switch")
         upper.set_title(panel_title(position, len(networks), (titles or {}).get(network, network)))
     handles = [

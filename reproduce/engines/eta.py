@@ -87,11 +87,13 @@ def _ratio(measured: float, estimated: float, default: float) -> float:
 
 
 def duration(seconds: float) -> str:
-    """Seconds in words: `42 s`, `7 min`, `1 h 05 min`.
+    """Seconds in words: `0.4 s`, `42 s`, `7 min`, `1 h 05 min`.
 
-    >>> duration(42.4), duration(430), duration(3900)
-    ('42 s', '7 min', '1 h 05 min')
+    >>> duration(0.42), duration(42.4), duration(430), duration(3900)
+    ('0.4 s', '42 s', '7 min', '1 h 05 min')
     """
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
     if seconds < 99.5:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)

@@ -113,7 +113,7 @@ class _Run:
                 self.stop()
             if self.deadline is None:
                 self.assign()
-            elif time.monotonic() > self.deadline:
+            elif self.signals.insistent or time.monotonic() > self.deadline:
                 self.kill()
             if not self.busy:
                 if self.deadline is not None or not self.unblock():
@@ -167,6 +167,9 @@ class _Run:
     def handle(self, worker: Worker, what: str, seconds: float, content: Any) -> None:
         job = worker.job
         assert job is not None, "a worker answers only when it has a job"
+        if what == "begun":
+            worker.begun = True
+            return
         if what == "progress":
             return self.progress.update(job, content)
         worker.job = None
@@ -184,7 +187,9 @@ class _Run:
         worker.reap(0)
         if worker.job is None:
             return
-        if terminated or self.deadline is not None:
+        if terminated and not worker.begun:  # somebody ended it just as it was given the job
+            self.schedule.put_back(worker.job.key)
+        elif terminated or self.deadline is not None:
             self.left(worker.job)
         else:
             self.failed(worker.job, text)
@@ -212,8 +217,9 @@ class _Run:
     def stop(self) -> None:
         self.deadline = time.monotonic() + self.engine.grace
         self.interrupted = True
-        if self.busy:
-            self.progress.note(f"stopping: {len(self.busy)} running job(s) save their state; Ctrl-C again kills them")
+        if running := len(self.busy):
+            what = "one running job saves its state" if running == 1 else f"{running} running jobs save their state"
+            self.progress.note(f"stopping: {what}; Ctrl-C again does not wait for that")
         for worker in self.workers:
             worker.stop()
 

@@ -113,20 +113,29 @@ def _listen(connection: Connection, inbox: "SimpleQueue[tuple[str, bytes] | None
 
 
 def _perform(key: str, job: bytes, task: str, threads: int, connection: Connection) -> tuple[str, float, Any]:
-    """Do one job; the answer is ("done", seconds, pickled result), ("failed", ..., text) or ("interrupted", ..., "")."""
+    """Do one job; the answer is ("done", seconds, pickled result), ("failed", _, text) or ("interrupted", _, "")."""
     start = time.perf_counter()
+    with suppress(OSError):
+        connection.send(("begun", 0.0, None))
     try:
         execute = resolve(task)
         _prepare(key, threads)
         kind, payload = pickle.loads(job)
-        result = pickle.dumps(execute(kind, payload, _notifier(connection)))
-        return "done", time.perf_counter() - start, result
+        result = execute(kind, payload, _notifier(connection))
+        return "done", time.perf_counter() - start, _pickled(result)
     except Interrupted:
         return "interrupted", time.perf_counter() - start, ""
     except BaseException as error:  # also SystemExit: a command line that refuses its options exits
         if _stopping and isinstance(error, SystemExit):  # Lightning answers SIGTERM by a SystemExit of its own
             return "interrupted", time.perf_counter() - start, ""
         return "failed", time.perf_counter() - start, traceback.format_exc()
+
+
+def _pickled(result: dict[str, Any]) -> bytes:
+    try:
+        return pickle.dumps(result)
+    except Exception as error:
+        raise TypeError(f"the job's result cannot be sent to the parent, return plain data: {error}") from None
 
 
 def _prepare(key: str, threads: int) -> None:

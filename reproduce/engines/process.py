@@ -11,7 +11,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from contextlib import suppress
 from multiprocessing.connection import Pipe
 from typing import Any
@@ -35,13 +34,13 @@ class Worker:
 
     Attributes:
         job: The job that it was given and has not answered for, or None when it is idle.
-        since: When it was given that job, in seconds of `time.monotonic`.
+        begun: Whether it has said that it began that job.
         connection: The pipe; readable when a message has come or the process has ended.
     """
 
     def __init__(self, task: str, threads: int) -> None:
         self.job: Job | None = None
-        self.since = 0.0
+        self.begun = False
         self._output = tempfile.TemporaryFile()  # noqa: SIM115  (closed in `reap`)
         self._offset = 0
         self.connection, theirs = Pipe()
@@ -68,7 +67,7 @@ class Worker:
         """
         content = pickle.dumps((job.kind, dict(job.payload)))
         self._offset = os.fstat(self._output.fileno()).st_size
-        self.job, self.since = job, time.monotonic()
+        self.job, self.begun = job, False
         self._send((job.key, content))
 
     def stop(self) -> None:
@@ -100,7 +99,7 @@ class Worker:
 
     def cause_of_death(self) -> tuple[bool, str]:
         """Whether it ended because somebody sent it SIGTERM, and in words how it ended."""
-        code = self._process.wait()
+        code = self._process.wait()  # soon, as a worker without its pipe ends itself
         if code < 0:
             number = -code
             name = signal.Signals(number).name if number in set(signal.Signals) else f"signal {number}"

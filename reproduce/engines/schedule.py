@@ -48,6 +48,7 @@ class Schedule:
             if self._missing[job.key] & lost:
                 doomed.append(job)
             elif not self._missing[job.key]:
+                del self._missing[job.key]
                 self._push(job.key)
         skipped = [gone for job in doomed for gone in self._skip(job.key)]
         return new, skipped
@@ -55,6 +56,10 @@ class Schedule:
     def pop(self) -> Job | None:
         """The next job to start, or None when none is ready."""
         return self._jobs[heapq.heappop(self._ready)[2]] if self._ready else None
+
+    def put_back(self, key: str) -> None:
+        """The popped job was not begun after all: it is ready again."""
+        self._push(key)
 
     @property
     def has_ready(self) -> bool:
@@ -69,6 +74,7 @@ class Schedule:
             if missing is not None:
                 missing.discard(key)
                 if not missing:
+                    del self._missing[follower]
                     self._push(follower)
 
     def fail(self, key: str) -> list[Job]:
@@ -111,7 +117,6 @@ class Schedule:
         return [key for key in self._jobs if key not in ended]
 
     def _push(self, key: str) -> None:
-        del self._missing[key]
         heapq.heappush(self._ready, (-self._jobs[key].estimate, self._order[key], key))
 
     def _skip(self, key: str) -> list[Job]:

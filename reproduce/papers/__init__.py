@@ -1,0 +1,22 @@
+"""The papers: each module declares its trials, figures, tables and claims, and nothing else."""
+
+from functools import cache
+
+from bsgap.errors import UsageError
+from reproduce.study import Study
+
+NAMES = ("keskar",)
+
+
+@cache
+def study(name: str) -> Study:
+    """The study of a paper by its command name.
+
+    Raises:
+        UsageError: There is no such paper.
+    """
+    if name not in NAMES:
+        raise UsageError(f"unknown paper {name!r}: expected one of {', '.join(NAMES)}. `reproduce list` describes them.")
+    from reproduce.papers import keskar
+
+    return keskar.STUDY

@@ -77,7 +77,7 @@ class IdxSource:
         for name in FILES:
             if _either(folder, name) is None:
                 if not download:
-                    raise missing(self.title, folder / f"{name}.gz", self.home, hint=", or pass download: true")
+                    raise missing(self.title, folder / f"{name}.gz", self.home, hint=", or set download to true")
                 fetch(f"{self.home}{name}.gz", self.digests[name], folder / f"{name}.gz")
         paths = self.files(root)
         self._refuse_strangers(paths)
@@ -179,7 +179,7 @@ MNIST = IdxSource(
     home="https://ossci-datasets.s3.amazonaws.com/mnist/",
     folders=("MNIST/raw", "MNIST", "mnist", "."),
     digests=MNIST_GZ,
-    content="",
+    content="a7f6505f6aa6af0afb576e1a0dae9f0b356f5dd2166c1e7cecd2d6ed8eafb326",
 )
 FASHION = IdxSource(
     name="fashion-mnist",

@@ -41,7 +41,9 @@ class ImageSet:
 class Source(Protocol):
     """One data set: knows its files, how to read them, and how to tell them from others."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """What the options call it."""
 
     def files(self, root: Path) -> list[Path]:
         """Files that `load` would read; empty when the data set is not (wholly) under `root`."""

@@ -1,0 +1,93 @@
+"""From a command's options to a plan: what will run here, and what will not and why."""
+
+from collections.abc import Iterable, Sequence
+
+from bsgap.data import sources
+from bsgap.data.files import data_root
+from bsgap.errors import MissingData, UsageError
+from reproduce.results import Results, unique
+from reproduce.study import SCALES, Artifact, Plan, Study, Trial
+
+
+def make_plan(
+    study: Study,
+    scale: str,
+    *,
+    figures: Sequence[str] = (),
+    networks: Sequence[str] = (),
+    seeds: int | None = None,
+) -> Plan:
+    """Check the options against what the study declares.
+
+    Raises:
+        UsageError: An unknown scale, figure or network, or a number of seeds below one.
+    """
+    _known("scale", [scale], SCALES)
+    if seeds is not None and seeds < 1:
+        raise UsageError(f"--seeds must be at least 1, got {seeds}.")
+    offered, absent = study.networks[scale], dict(study.absent.get(scale, {}))
+    names = [artifact.name for artifact in study.artifacts]
+    chosen_figures = _known("figure", figures, names) or names
+    named = {network.lower(): network for network in [*offered, *absent]}
+    wanted = [named.get(network.lower(), network) for network in networks]
+    _known("network", wanted, list(named.values()))
+    for network in wanted:
+        if network in absent:
+            raise UsageError(f"--network {network} is not run at scale {scale}: {absent[network]}.")
+    chosen = [network for network in offered if network in wanted] if wanted else list(offered)
+    if wanted:
+        absent = {}
+    return Plan(
+        paper=study.name,
+        scale=scale,
+        networks=tuple(chosen),
+        seeds={network: seeds or offered[network] for network in chosen},
+        not_run=absent,
+        artifacts=tuple(name for name in names if name in chosen_figures),
+    )
+
+
+def artifacts(study: Study, plan: Plan) -> list[Artifact]:
+    """The figures and tables that the plan asks for."""
+    return [artifact for artifact in study.artifacts if artifact.name in plan.artifacts]
+
+
+def trials(study: Study, plan: Plan, results: Results) -> list[Trial]:
+    """All runs that the plan's figures and tables need, each once."""
+    return unique((trial for artifact in artifacts(study, plan) for trial in artifact.trials(plan)), results)
+
+
+def with_data_at_hand(study: Study, plan: Plan, results: Results) -> Plan:
+    """The plan without the networks whose data are missing and whose runs are not all done.
+
+    Raises:
+        MissingData: No network is left.
+    """
+    missing: dict[str, MissingData] = {}
+    for network in plan.networks:
+        alone = _only(plan, [network])
+        if all(results.run(trial) is not None for trial in trials(study, alone, results)):
+            continue
+        try:
+            sources.load(study.data(network, plan.scale), data_root(results.data_root))
+        except MissingData as error:
+            missing[network] = error
+    left = [network for network in plan.networks if network not in missing]
+    if not left:
+        raise next(iter(missing.values()))
+    reasons = {network: f"data are missing: {error}" for network, error in missing.items()}
+    return Plan(
+        plan.paper, plan.scale, tuple(left), {name: plan.seeds[name] for name in left}, {**plan.not_run, **reasons},
+        plan.artifacts,
+    )  # fmt: skip
+
+
+def _only(plan: Plan, networks: Iterable[str]) -> Plan:
+    return Plan(plan.paper, plan.scale, tuple(networks), plan.seeds, plan.not_run, plan.artifacts)
+
+
+def _known(option: str, given: Sequence[str], allowed: Sequence[str]) -> list[str]:
+    for value in given:
+        if value not in allowed:
+            raise UsageError(f"unknown {option} {value!r}: expected one of {', '.join(allowed)}.")
+    return list(given)
