@@ -32,7 +32,7 @@ TRAINER = ("max_epochs", "max_steps", "precision", "limit_train_batches", "overf
 class BsgapCLI(LightningCLI):
     """LightningCLI with this package's callbacks, a fixed number of threads, and runs that continue themselves."""
 
-    _parsers: tuple[LightningArgumentParser, dict[str, list[str]]] | None = None
+    _built: dict[str, Any] | None = None  # what setup_parser makes
 
     def __init__(self, args: Sequence[str] | None = None, callbacks: Sequence[Callback] = ()):
         super().__init__(
@@ -56,10 +56,11 @@ class BsgapCLI(LightningCLI):
 
     def setup_parser(self, *args: Any, **kwargs: Any) -> None:
         """Build the parsers once a process: they take longer to build than a short run to start."""
-        if BsgapCLI._parsers is None:
+        if BsgapCLI._built is None:
+            known = set(vars(self))
             super().setup_parser(*args, **kwargs)
-            BsgapCLI._parsers = (self.parser, self._subcommand_method_arguments)
-        self.parser, self._subcommand_method_arguments = BsgapCLI._parsers
+            BsgapCLI._built = {name: value for name, value in vars(self).items() if name not in known}
+        vars(self).update(BsgapCLI._built)
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse without Lightning's warning about arguments given from Python."""
@@ -133,10 +134,10 @@ def resolve(*configs: Path, overrides: dict[str, Any] | None = None) -> dict[str
         arguments += ["--config", str(path)]
     for key, value in (overrides or {}).items():
         arguments += [f"--{key}", yaml.safe_dump(value, default_flow_style=True).removesuffix("...\n").strip()]
-    if BsgapCLI._parsers is None:
+    if BsgapCLI._built is None:
         _build_parsers()
-    assert BsgapCLI._parsers is not None
-    parser, _ = BsgapCLI._parsers
+    assert BsgapCLI._built is not None
+    parser = BsgapCLI._built["parser"]
     try:
         config = parser.parse_args(arguments)
     except ArgumentError as error:

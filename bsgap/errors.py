@@ -13,5 +13,8 @@ class CorruptData(UsageError):
     """A file is there but is not what it should be: truncated, altered, or another file."""
 
 
-class Interrupted(Exception):
-    """A run was asked to stop; it saved its state first, and the same command continues it."""
+class Interrupted(BaseException):
+    """A run was asked to stop; the same command continues it from its resume point.
+
+    As with KeyboardInterrupt, no `except Exception` on the way out may take it for a failure.
+    """

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from bsgap.errors import UsageError
@@ -26,11 +26,27 @@ def whole(path: Path) -> Iterator[Path]:
         os.replace(aside, path)
     except OSError as error:
         raise UsageError(f"{path} could not be written ({error.strerror}). Choose another folder.") from None
+    except RuntimeError as error:
+        if "inline_container" not in str(error):  # what torch's zip writer says when the disk is full
+            raise
+        raise UsageError(f"{path} could not be written: is there space in {path.parent}?") from None
     finally:
-        aside.unlink(missing_ok=True)
+        with suppress(OSError):
+            aside.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:
     """Write `text` to `path`, whole or not at all."""
     with whole(path) as aside:
         aside.write_text(text, encoding="utf-8")
+
+
+def check_writable(folder: Path) -> None:
+    """Make `folder` if it is absent, and write in it, so that a run fails at its start and not at its end.
+
+    Raises:
+        UsageError: It cannot be made or written to.
+    """
+    with whole(folder / ".writable") as aside:
+        aside.touch()
+    (folder / ".writable").unlink(missing_ok=True)

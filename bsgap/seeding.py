@@ -38,7 +38,7 @@ def global_seed() -> int:
     try:
         return int(text)
     except ValueError:
-        raise UsageError(f"PL_GLOBAL_SEED must be an integer, got {text!r}. Unset it or call seed_everything.") from None
+        raise UsageError(f"PL_GLOBAL_SEED must be an integer, got {text!r}. Unset it or set another seed.") from None
 
 
 def random_state() -> dict[str, Any]:
@@ -47,7 +47,7 @@ def random_state() -> dict[str, Any]:
     Nothing in it needs unpickling of classes, so a checkpoint that holds it loads with `weights_only=True`.
     """
     version, internal, gauss = random.getstate()
-    kind, keys, position, has_gauss, cached = np.random.get_state(legacy=True)  # type: ignore[misc]
+    kind, keys, position, has_gauss, cached = np.random.get_state(legacy=True)
     state: dict[str, Any] = {
         "python": {"version": version, "state": torch.tensor(internal, dtype=torch.int64), "gauss": gauss},
         "numpy": {

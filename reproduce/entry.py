@@ -68,7 +68,7 @@ class Run:
         path = self.folder / CURVES
         if CURVES not in self.record["digests"]:
             return pd.DataFrame(columns=list(COLUMNS))
-        return pd.read_csv(path, float_precision="round_trip")
+        return pd.read_csv(path)
 
     def weights(self, name: str) -> Path | None:
         """File of the state dict kept as `name`; None when that moment was not kept or the run is a published copy.

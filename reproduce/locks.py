@@ -90,7 +90,7 @@ def writable(folder: Path, root: Path) -> None:
     except OSError as error:
         raise UsageError(_unwritable(root, error.strerror)) from None
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise UsageError(_unwritable(root, "permission denied"))
+        raise UsageError(_unwritable(root, "Permission denied"))
 
 
 def _unwritable(root: Path, reason: str | None) -> str:

@@ -41,7 +41,7 @@ def write(runner: Runner, folder: Path, jobs: int) -> tuple[list[Claim], dict[st
             paths = drawing.save(picture, folder / "figures", artifact.name, frame)
             figures.append(about | {kind: str(path.relative_to(folder)) for kind, path in paths.items()})
     claims = study.claims(plan, results)
-    write_claims(claims, folder / "claims.json")
+    write_claims(folder / "claims.json", claims)
     _write_runs(runner, folder / "runs.csv")
     manifest = {
         "paper": study.name,

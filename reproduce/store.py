@@ -19,10 +19,9 @@ they are opened, by content.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +31,7 @@ from reproduce.aside import Aside
 from reproduce.entry import DONE, ERROR, MEASUREMENTS, OUTCOME, RECORD, RESUME, Run
 from reproduce.locks import Locks, writable
 from reproduce.machine import commit, machine, threads, versions
-
-_Stamp = tuple[int, int, int]
+from reproduce.shelf import Shelf
 
 
 @dataclass
@@ -61,7 +59,7 @@ class Store:
         self.published = tuple(Path(folder) for folder in published)
         self._locks = Locks(self.root)
         self._aside = Aside(self.root)
-        self._done: dict[Path, tuple[_Stamp, Run]] = {}
+        self._shelf = Shelf(self.root, self.published, self._locks, self._aside)
 
     @property
     def warnings(self) -> list[str]:
@@ -84,9 +82,9 @@ class Store:
 
         `running` means that a living process holds the run's claim; when it was killed, the run is `interrupted`.
         """
-        if done := self._find(run_id):
+        if done := self._shelf.find(run_id):
             return done.status
-        record = self._record(run_id)
+        record = self._shelf.record(run_id)
         if record is None:
             return "absent"
         status = str(record["status"])
@@ -94,7 +92,7 @@ class Store:
 
     def is_done(self, run_id: str, weights: Iterable[str] = ()) -> bool:
         """Whether a run is finished or diverged, its digests hold, and it has kept `weights` (names)."""
-        run = self._find(run_id)
+        run = self._shelf.find(run_id)
         return run is not None and set(weights) <= set(run.kept)
 
     def run(self, run_id: str) -> Run:
@@ -103,14 +101,14 @@ class Store:
         Raises:
             UsageError: It is not done.
         """
-        if run := self._find(run_id):
+        if run := self._shelf.find(run_id):
             return run
         raise UsageError(f"run {run_id} is {self.status(run_id)}, expected a finished one. Train it first.")
 
     def record(self, run_id: str) -> dict[str, Any]:
         """`run.json` of a run, done or not; empty when there is none."""
-        run = self._find(run_id)
-        return run.record if run else self._record(run_id) or {}
+        run = self._shelf.find(run_id)
+        return run.record if run else self._shelf.record(run_id) or {}
 
     def error(self, run_id: str) -> str | None:
         """Traceback of a run's last failure; None when it has none."""
@@ -161,7 +159,7 @@ class Store:
         """
         if run_id != (expected := identity.run_id(config, fingerprint)):
             raise UsageError(f"run {run_id} was opened with the config of {expected}: an id is the hash of its config.")
-        folder, before = self.path(run_id), self._record(run_id)
+        folder, before = self.path(run_id), self._shelf.record(run_id)
         if before is None:
             self._set_strays_aside(run_id)
         elif before["status"] in DONE:
@@ -195,7 +193,7 @@ class Store:
         """
         if status not in DONE:
             raise UsageError(f"expected the status finished or diverged, got {status!r}. Use fail or interrupt.")
-        folder, record = self.path(run_id), self._record(run_id)
+        folder, record = self.path(run_id), self._shelf.record(run_id)
         if record is None or record["status"] in DONE:
             raise UsageError(f"run {run_id} is {self.status(run_id)}, so it cannot be finished: open it first.")
         if outcome is not None:
@@ -214,33 +212,29 @@ class Store:
         return self.run(run_id)
 
     def fail(self, run_id: str, traceback_text: str) -> None:
-        """Mark a run as failed and keep the traceback; a run that is done stays done."""
-        record = self._record(run_id) or {}
-        if record.get("status") in DONE:
-            return
-        writable(self.path(run_id), self.root)
-        atomic.write_text(self.path(run_id) / ERROR, traceback_text.rstrip() + "\n")
-        self._write(run_id, record | {"seconds": _elapsed(record)}, "failed")
+        """Mark a run as failed and keep the traceback; one that is done, or in another process's hands, stays as it is.
+
+        Raises:
+            UsageError: The store cannot be written to.
+        """
+        with self._unfinished(run_id) as record:
+            if record is not None:
+                writable(self.path(run_id), self.root)
+                atomic.write_text(self.path(run_id) / ERROR, traceback_text.rstrip() + "\n")
+                self._write(run_id, record | {"seconds": _elapsed(record)}, "failed")
 
     def interrupt(self, run_id: str) -> None:
-        """Mark a run as interrupted: the next start continues it. A run that is done stays done."""
-        record = self._record(run_id)
-        if record is not None and record["status"] not in DONE:
-            self._write(run_id, record | {"seconds": _elapsed(record)}, "interrupted")
+        """Mark a run as interrupted: the next start continues it. One that is done, or not begun, stays as it is."""
+        with self._unfinished(run_id) as record:
+            if record:
+                self._write(run_id, record | {"seconds": _elapsed(record)}, "interrupted")
 
     def set_aside(self, run_id: str, reason: str) -> None:
         """Move a corrupt run to `corrupt/` and name it in `warnings`; it counts as absent from then on.
 
         A run that another process works on is left to that process.
         """
-        folder = self.path(run_id)
-        judged = _stamp(folder / RECORD)
-        with suppress(UsageError), self._locks.exclusively(run_id) as held:
-            if held and judged == _stamp(folder / RECORD):  # else another process set it aside and began anew
-                self._done.pop(folder, None)
-                self._aside.move(run_id, folder, reason)
-            return
-        self._aside.warn(f"{folder} is corrupt ({reason}) and stays there, as the store cannot be written to")
+        self._shelf.set_aside(run_id, reason)
 
     # Measurements
 
@@ -296,7 +290,7 @@ class Store:
 
     def numbers(self, run_ids: Iterable[str]) -> dict[str, str | None]:
         """Run id -> digest of its curves as trained, None where it is not done: which training counts here."""
-        runs = {name: self._find(name) for name in run_ids}
+        runs = {name: self._shelf.find(name) for name in run_ids}
         return {name: run.record.get("numbers") if run else None for name, run in runs.items()}
 
     # Exchange
@@ -326,45 +320,12 @@ class Store:
 
     # Inside
 
-    def _find(self, run_id: str) -> Run | None:
-        for base in (self.root, *self.published):
-            if run := self._read_done(base / "runs" / run_id, published=base is not self.root):
-                return run
-        return None
-
-    def _read_done(self, folder: Path, *, published: bool) -> Run | None:
-        stamp = _stamp(folder / RECORD)
-        if stamp is None:
-            return None
-        known = self._done.get(folder)
-        if known and known[0] == stamp:
-            return known[1]
-        try:
-            record = entry.read_record(folder)
-            if record is None or record["status"] not in DONE:
-                return None
-            entry.verify(folder, record)
-        except CorruptData as error:
-            if published:
-                self._aside.warn(f"published run {folder} is corrupt ({error}) and not used")
-            else:
-                self.set_aside(folder.name, str(error))
-            return None
-        run = Run(folder.name, record["status"], folder, published, record, partial(self.set_aside, folder.name))
-        self._done[folder] = (stamp, run)
-        return run
-
-    def _record(self, run_id: str) -> dict[str, Any] | None:
-        """The local record, of a sound run or of an unfinished one."""
-        if run := self._read_done(self.path(run_id), published=False):
-            return run.record
-        try:
-            record = entry.read_record(self.path(run_id))
-        except CorruptData as error:
-            self.set_aside(run_id, str(error))
-            return None
-        # One that says done although it was not read as done is corrupt, and could not be set aside.
-        return None if record is None or record["status"] in DONE else record
+    @contextmanager
+    def _unfinished(self, run_id: str) -> Iterator[dict[str, Any] | None]:
+        """Record of a run that may be marked, empty when there is none; None when it is done or not ours to mark."""
+        with self._locks.exclusively(run_id) as free:
+            record = self._shelf.record(run_id) or {} if free else None
+            yield None if record is not None and record.get("status") in DONE else record
 
     def _write(self, run_id: str, record: Mapping[str, Any], status: str) -> None:
         everywhere = {
@@ -384,14 +345,6 @@ class Store:
         for path in sorted(folder.iterdir()) if folder.is_dir() else ():
             if path.name not in (MEASUREMENTS, entry.CONFIG) and not path.name.endswith(".part"):
                 self._aside.move(run_id, path, f"there is no {RECORD} beside it", inside="")
-
-
-def _stamp(path: Path) -> _Stamp | None:
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_mtime_ns, found.st_size, found.st_ino
 
 
 def _now() -> str:

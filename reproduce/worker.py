@@ -62,7 +62,8 @@ def train(payload: Mapping[str, Any], notify: Notify) -> dict[str, Any]:
         resume_point.should_stop = pool.should_stop
         arguments = ["fit", "--config", str(folder / CONFIG), f"--trainer.default_root_dir={folder}"]
         arguments += ["--trainer.enable_progress_bar=false"]
-        arguments += [f"--wandb.{name}={json.dumps(value)}" for name, value in payload["wandb"].items()]
+        for name, value in payload["wandb"].items():
+            arguments.append(f"--wandb.{name}={value if isinstance(value, str) else json.dumps(value)}")
         try:
             cli.BsgapCLI(arguments, callbacks=[_Progress(notify)])
         except RunInterrupted as interruption:

@@ -37,9 +37,16 @@ class Curves(pl.Callback):
     `test_accuracy`. Each evaluation is announced to every callback that has a method
     `on_evaluation(trainer, module, point)`. Nothing that is drawn or trained depends on how often this looks.
 
+    It needs a task with a method `evaluate(batches)` and data with a method `batches(split)`, as those of this package
+    have; with others it stays silent, unless another callback (an attribute `needs_curves` that is true) counts on it.
+
     Args:
-        per_epoch: Evaluations of the sample an epoch, evenly spaced; the last one falls on the epoch's end.
-        test_every: Epochs between evaluations of the test set; 0 for none.
+        per_epoch: Evaluations of the sample an epoch, evenly spaced: after the first step at or past each k/per_epoch
+            of the epoch, so the last one falls on the epoch's end.
+        test_every: Epochs between evaluations of the test set, which also falls on the end of the budget; 0 for none.
+
+    Raises:
+        UsageError: An option is out of range, or a callback counts on evaluations that cannot be had.
     """
 
     def __init__(self, per_epoch: int = 1, test_every: int = 1):
@@ -48,6 +55,7 @@ class Curves(pl.Callback):
         self.per_epoch, self.test_every = per_epoch, test_every
         self.rows: list[tuple[int, float, int, str, float]] = []
         self.examples = 0
+        self._epoch = 0.0
         self._sets: dict[str, Any] = {}
 
     def state_dict(self) -> dict[str, Any]:
@@ -61,36 +69,48 @@ class Curves(pl.Callback):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Take the point before the first step, unless the run is a resumed one."""
-        data = getattr(trainer, "datamodule", None)
+        data: Any = getattr(trainer, "datamodule", None)
         if not hasattr(pl_module, "evaluate") or not hasattr(data, "batches"):
             self._sets = {}
+            for callback in trainer.callbacks:  # type: ignore[attr-defined]
+                if getattr(callback, "needs_curves", False):
+                    raise UsageError(
+                        f"{type(callback).__name__} needs loss curves, so a task with evaluate(batches) and data with"
+                        f" batches(split); {type(pl_module).__name__} and {type(data).__name__} have not both."
+                    )
             return
-        self._sets = {"train": data.batches("sample")}  # type: ignore[union-attr]
+        self._sets = {"train": data.batches("sample")}
         if self.test_every:
-            self._sets["test"] = data.batches("test")  # type: ignore[union-attr]
+            self._sets["test"] = data.batches("test")
         if not self.rows:
-            self._evaluate(trainer, pl_module, epoch=0.0, epoch_end=True, sets=list(self._sets))
+            self._evaluate(trainer, pl_module, epoch_end=True, sets=list(self._sets))
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Evaluate where the step is one of the evenly spaced ones."""
-        self.examples += len(batch[1]) * trainer.world_size
         if not self._sets:
             return
+        self.examples += len(batch[1]) * trainer.world_size
         steps, done = int(trainer.num_training_batches), batch_idx + 1
+        self._epoch = trainer.current_epoch + done / steps
         # `done` is a check when it is the first step at or past k/per_epoch of the epoch, for some whole k.
         if done * self.per_epoch // steps == (done - 1) * self.per_epoch // steps:
             return
         epoch_end = done == steps
-        epoch = trainer.current_epoch + done / steps
-        last = epoch_end and trainer.current_epoch + 1 == trainer.max_epochs
-        test = epoch_end and self.test_every and ((trainer.current_epoch + 1) % self.test_every == 0 or last)
+        epochs = trainer.current_epoch + 1
+        over = trainer.global_step == trainer.max_steps or (epoch_end and epochs == trainer.max_epochs)
+        test = self.test_every and (over or (epoch_end and epochs % self.test_every == 0))
         sets = [name for name in self._sets if name != "test" or test]
-        self._evaluate(trainer, pl_module, epoch=epoch, epoch_end=epoch_end, sets=sets)
+        self._evaluate(trainer, pl_module, epoch_end=epoch_end, sets=sets)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Take a last point where the run ends between two of them, as with a budget of steps."""
+        if self._sets and self.rows[-1][0] != trainer.global_step:
+            self._evaluate(trainer, pl_module, epoch_end=False, sets=list(self._sets))
 
     def _evaluate(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, *, epoch: float, epoch_end: bool, sets: list[str]
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, *, epoch_end: bool, sets: list[str]
     ) -> None:
         values: dict[str, float] = {}
         for name in sets:
@@ -98,7 +118,7 @@ class Curves(pl.Callback):
             values[f"{name}_loss"] = result.loss
             if result.accuracy is not None:
                 values[f"{name}_accuracy"] = result.accuracy
-        point = Point(trainer.global_step, round(epoch, 6), self.examples, epoch_end, values)
+        point = Point(trainer.global_step, round(self._epoch, 6), self.examples, epoch_end, values)
         self.rows += [(point.step, point.epoch, point.examples, name, value) for name, value in values.items()]
         for callback in trainer.callbacks:  # type: ignore[attr-defined]
             if hasattr(callback, "on_evaluation"):

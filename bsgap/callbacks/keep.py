@@ -30,6 +30,11 @@ class KeepWeights(pl.Callback):
         self.kept: dict[str, dict[str, float]] = {}
         self._last: dict[str, float] = {}
 
+    @property
+    def needs_curves(self) -> bool:
+        """Whether the moments to keep are those of evaluations."""
+        return bool(self.levels or self.epochs)
+
     def state_dict(self) -> dict[str, Any]:
         """What has been kept so far."""
         return {"kept": self.kept, "last": self._last}
@@ -58,6 +63,7 @@ class KeepWeights(pl.Callback):
     def _save(self, trainer: pl.Trainer, pl_module: pl.LightningModule, name: str) -> None:
         self.kept[name] = dict(self._last)
         if trainer.is_global_zero:
+            # The network alone: the file is of use without the task, its optimizer or Lightning.
             network = getattr(pl_module, "network", pl_module)
             with whole(Path(trainer.default_root_dir) / "weights" / f"{name}.pt") as aside:
                 torch.save(network.state_dict(), aside)

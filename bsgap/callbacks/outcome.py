@@ -21,7 +21,8 @@ class Outcome(pl.Callback):
     """Write `metrics.csv` and `outcome.json` under the trainer's root folder when training ends.
 
     `metrics.csv` has one row a step and metric: step, epoch, examples, metric, value. `outcome.json` has `status`
-    (finished or diverged), `stop_reason`, steps, epochs, examples, seconds, the weights kept, and the data used.
+    (finished or diverged), `stop_reason`, steps, epochs (a broken one counts), examples, seconds (over all sittings),
+    the weights kept with their step and loss, the data used, and the last value of each metric.
     """
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -31,14 +32,14 @@ class Outcome(pl.Callback):
         found = {type(callback): callback for callback in trainer.callbacks}  # type: ignore[attr-defined]
         curves, stopping = found.get(Curves), found.get(StoppingRule)
         keep, resume = found.get(KeepWeights), found.get(ResumePoint)
-        data = getattr(trainer, "datamodule", None)
+        data: Any = getattr(trainer, "datamodule", None)
         root = Path(trainer.default_root_dir)
         summary: dict[str, Any] = {
             "status": "diverged" if stopping and stopping.diverged else "finished",
             "stop_reason": stopping.reason if stopping else "budget",
             "steps": trainer.global_step,
             "epochs": trainer.current_epoch,
-            "examples": curves.examples if curves else None,
+            "examples": curves.examples if curves and curves.rows else None,
             "seconds": round(resume.seconds, 3) if resume else None,
             "kept": keep.kept if keep else {},
             "data": data.describe() if hasattr(data, "describe") else {},
@@ -49,7 +50,6 @@ class Outcome(pl.Callback):
             writer.writerow(COLUMNS)
             writer.writerows(curves.rows)
             write_text(root / CURVES, text.getvalue())
-            last: dict[str, float] = {name: value for *_, name, value in curves.rows}
-            summary["last"] = last
+            summary["last"] = {name: value for *_, name, value in curves.rows}
         write_text(root / SUMMARY, json.dumps(summary, indent=1, default=str))
         remove(root)

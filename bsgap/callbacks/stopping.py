@@ -14,12 +14,15 @@ class StoppingRule(pl.Callback):
 
     "Until the loss function ceased to improve" (Keskar et al. 2017) is read as: the loss at the ends of epochs has
     not fallen below (1 - min_fall) times the last level counted as progress for `patience` epochs. A loss that is not
-    a number, or `explosion` times the first one, ends the run as diverged. Otherwise the budget (`max_epochs`) ends it.
+    a number, or above `explosion` times the first one, ends the run as diverged. Otherwise the budget (`max_epochs`) ends it.
 
     Args:
         patience: Epochs without progress after which training stops; 0 never stops before the budget.
         min_fall: Relative fall of the loss that counts as progress.
-        explosion: Multiple of the first loss from which the run counts as diverged.
+        explosion: Multiple of the first loss above which the run counts as diverged.
+
+    Raises:
+        UsageError: An option is out of range.
     """
 
     def __init__(self, patience: int = 0, min_fall: float = 0.01, explosion: float = 1e4):
@@ -33,6 +36,11 @@ class StoppingRule(pl.Callback):
         self.since = 0.0
         self.first: float | None = None
         self.reason = "budget"
+
+    @property
+    def needs_curves(self) -> bool:
+        """Whether the rule was asked for: without evaluations it could never stop a run."""
+        return self.patience > 0
 
     @property
     def diverged(self) -> bool:
@@ -49,7 +57,7 @@ class StoppingRule(pl.Callback):
         self.first, self.reason = state_dict["first"], state_dict["reason"]
 
     def on_evaluation(self, trainer: pl.Trainer, pl_module: pl.LightningModule, point: Point) -> None:
-        """Judge the loss of this point."""
+        """Judge the loss of this point: divergence at every point, progress at the ends of epochs."""
         loss = point.values["train_loss"]
         self.first = loss if self.first is None else self.first
         if not math.isfinite(loss) or loss > self.explosion * self.first:

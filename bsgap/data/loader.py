@@ -29,6 +29,7 @@ class TensorLoader:
 
     Iterating *continues* the epoch at the stored position, and starts the next epoch when the stored one is over. The
     position moves before a batch is handed out, because Lightning never exhausts an iterator whose length it knows.
+    A pass that is cut short (`limit_train_batches`) therefore goes on where it stopped.
 
     A batch size that is a function receives `epoch * n + position`, the examples passed since the start, so that the
     length of every epoch is known in advance (a ramp). It is cut to the size of the data set. `len` counts the batches

@@ -93,6 +93,7 @@ class ImageData(pl.LightningDataModule):
         self.evaluation_batch_size = evaluation_batch_size
         self.sample_examples = sample_examples
         self.seed = seed
+        self._limit_val_batches: int | float | None = None
         self._set: ImageSet | None = None
         self._splits: dict[str, Pair] = {}
         self._prepare: Normalise | None = None
@@ -116,10 +117,21 @@ class ImageData(pl.LightningDataModule):
             CorruptData: One of its files is not what it should be.
         """
         self._cut()
+        if stage == "validate" and not self.validation_examples:
+            self._split("validation")
+        trainer = self.trainer
+        if stage == "fit" and trainer is not None and trainer.limit_val_batches and not self.validation_examples:
+            # Lightning would validate on no batches, and warn of it in every run. Undone in teardown.
+            self._limit_val_batches, trainer.limit_val_batches = trainer.limit_val_batches, 0
         if stage in ("fit", None):
             self._check_training()
             self._loader = None
-            self._position = None if self.trainer is None else {"epoch": self.trainer.current_epoch, "examples": 0}
+            self._position = None if trainer is None else {"epoch": trainer.current_epoch, "examples": 0}
+
+    def teardown(self, stage: str | None = None) -> None:
+        """Leave the trainer as it was."""
+        if self._limit_val_batches is not None and self.trainer is not None:
+            self.trainer.limit_val_batches, self._limit_val_batches = self._limit_val_batches, None
 
     @property
     def classes(self) -> int:
@@ -208,24 +220,31 @@ class ImageData(pl.LightningDataModule):
         """Batches of the test examples."""
         return self._fixed("test")
 
-    def batches(self, split: Split, examples: int | None = None, batch_size: int | None = None) -> Batches:
+    def batches(
+        self,
+        split: Split,
+        examples: int | None = None,
+        batch_size: int | None = None,
+        *,
+        device: torch.device | str | None = None,
+    ) -> Batches:
         """Prepared batches of fixed composition and order, without augmentation, for measures and curves.
 
         Args:
             split: `"train"`, `"test"`, `"validation"`, or `"sample"`, the fixed sample of training examples.
             examples: Only the first this many of the split's fixed order, in which every class keeps its share.
             batch_size: Examples in a batch; `evaluation_batch_size` by default. A last one alone joins those before.
+            device: Where the batches lie; by default on the trainer's device, without a trainer on the CPU.
 
         Returns:
-            `(input, target)` pairs: inputs float32 `[k, ...]`, targets int64 `[k]`, on the trainer's device if any.
-            All examples on every rank.
+            `(input, target)` pairs: inputs float32 `[k, ...]`, targets int64 `[k]`. All examples on every rank.
 
         Raises:
             UsageError: No such split, or more examples than it has.
         """
         _one_of(("train", "test", "validation", "sample"), split=split)
         _at_least(1, examples=examples, batch_size=batch_size)
-        return list(self._fixed(split, examples, batch_size, share=False))
+        return list(self._fixed(split, examples, batch_size, device=device, share=False))
 
     def state_dict(self) -> dict[str, Any]:
         """Position in the training data, for a checkpoint."""
@@ -291,13 +310,19 @@ class ImageData(pl.LightningDataModule):
             raise UsageError(f"augment crop-flip needs images, and {self.source} has none. Set augment to none.")
 
     def _fixed(
-        self, split: str, examples: int | None = None, batch_size: int | None = None, *, share: bool = True
+        self,
+        split: str,
+        examples: int | None = None,
+        batch_size: int | None = None,
+        *,
+        device: torch.device | str | None = None,
+        share: bool = True,
     ) -> FixedLoader:
         inputs, targets = self._split(split)
         if examples is not None and examples > len(targets):
             raise UsageError(f"examples must be at most the {len(targets)} of the {split} split, got {examples}.")
         rank, world_size = self._ranks() if share else (0, 1)
-        device = self._device()
+        device = device or self._device()
         return FixedLoader(
             inputs[:examples],
             targets[:examples],
@@ -308,7 +333,7 @@ class ImageData(pl.LightningDataModule):
             device=device,
         )
 
-    def _preparation(self, device: torch.device | None) -> Normalise:
+    def _preparation(self, device: torch.device | str | None) -> Normalise:
         self._cut()
         assert self._prepare is not None
         return self._prepare.to(device)

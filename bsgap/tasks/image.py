@@ -1,24 +1,28 @@
 """Image classification: any network, any optimizer, any batch size."""
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
-from torchmetrics.classification import MulticlassAccuracy
+from torch.optim.lr_scheduler import ReduceLROnPlateau
+from torchmetrics import MeanMetric
 
 from bsgap.data import Batches
 from bsgap.errors import UsageError
 from bsgap.measures import Evaluation, evaluate, evaluation_mode
+from bsgap.measures.modes import full_precision
 from bsgap.seeding import derive, global_seed
 from bsgap.tasks.step import mean_gradient, optimizer_step
 
-# Called without arguments it builds the network; a recipe gives class_path and init_args.
 NetworkCallable = Callable[[], nn.Module]
+"""Called without arguments it builds the network; a recipe gives class_path and init_args."""
+
+Statistics = Literal["batch", "running"]
+"""BatchNorm statistics of an evaluation: those of each evaluation batch, or the running averages."""
 
 
 class ImageClassification(pl.LightningModule):
@@ -40,6 +44,9 @@ class ImageClassification(pl.LightningModule):
         channels_last: Keep images and convolutions in channels-last layout, which is faster on most hardware.
         initial_weights: File with a state dict of the network to start from instead of random weights.
         seed: Seed of the initial weights; absent means the one given to `seed_everything`.
+
+    Raises:
+        UsageError: An option is out of range, or `initial_weights` does not hold weights of this network.
     """
 
     def __init__(
@@ -48,7 +55,7 @@ class ImageClassification(pl.LightningModule):
         optimizer: OptimizerCallable = torch.optim.Adam,
         schedule: LRSchedulerCallable | None = None,
         micro_batch: int | None = None,
-        statistics: Literal["batch", "running"] = "running",
+        statistics: Statistics = "running",
         gradient_clip: float | None = None,
         channels_last: bool = False,
         initial_weights: str | None = None,
@@ -57,6 +64,10 @@ class ImageClassification(pl.LightningModule):
         super().__init__()
         if micro_batch is not None and micro_batch < 1:
             raise UsageError(f"micro_batch must be at least 1 or absent, got {micro_batch}.")
+        if gradient_clip is not None and not gradient_clip > 0:
+            raise UsageError(f"gradient_clip must be positive or absent, got {gradient_clip}.")
+        if statistics not in get_args(Statistics):
+            raise UsageError(f"statistics must be one of {', '.join(get_args(Statistics))}, got {statistics!r}.")
         self.automatic_optimization = False
         self.optimizer, self.schedule = optimizer, schedule
         self.micro_batch, self.statistics, self.gradient_clip = micro_batch, statistics, gradient_clip
@@ -68,12 +79,7 @@ class ImageClassification(pl.LightningModule):
             load_weights(self.network, initial_weights)
         if channels_last:
             self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.accuracy = MulticlassAccuracy(num_classes=self._classes(), average="micro")
-        self._mode: AbstractContextManager[Any] | None = None
-
-    def _classes(self) -> int:
-        last = [layer for layer in self.network.modules() if isinstance(layer, nn.Linear | nn.Conv2d)]
-        return last[-1].out_features if isinstance(last[-1], nn.Linear) else last[-1].out_channels
+        self.accuracy = MeanMetric()
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Logits `(batch, classes)` of `inputs` `(batch, *in_shape)`."""
@@ -85,52 +91,58 @@ class ImageClassification(pl.LightningModule):
         """Mean cross-entropy of a batch, in nats."""
         return cross_entropy(self(inputs), targets)
 
+    def setup(self, stage: str) -> None:
+        """Refuse a precision under which a step would not be what it says.
+
+        Raises:
+            UsageError: The trainer scales the loss.
+        """
+        if stage == "fit" and self.trainer.precision == "16-mixed":
+            raise UsageError(
+                "precision 16-mixed scales the loss, so a gradient could not be clipped, or taken twice in a step."
+                " Use bf16-mixed or 32-true."
+            )
+
     def configure_optimizers(self) -> Any:
-        """The optimizer, and the schedule where there is one."""
+        """The optimizer, and the schedule where there is one.
+
+        Raises:
+            UsageError: The schedule watches a metric.
+        """
         optimizer = self.optimizer(self.parameters())
         if self.schedule is None:
             return optimizer
-        return {"optimizer": optimizer, "lr_scheduler": self.schedule(optimizer)}
+        schedule = self.schedule(optimizer)
+        if isinstance(schedule, ReduceLROnPlateau):
+            raise UsageError("a schedule that watches a metric cannot advance once a step. Choose another schedule.")
+        return {"optimizer": optimizer, "lr_scheduler": schedule}
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         """One optimizer step on the whole batch; returns its mean loss before the step."""
 
         def gradient() -> Tensor:
-            return mean_gradient(
-                self.loss, *batch, micro_batch=self.micro_batch, backward=self.manual_backward
-            )
+            return mean_gradient(self.loss, *batch, micro_batch=self.micro_batch, backward=self.manual_backward)
 
         parameters = list(self.network.parameters())
         loss = optimizer_step(self.optimizers(), parameters, gradient, clip=self.gradient_clip)  # type: ignore[arg-type]
         if self.schedule is not None:
-            self.lr_schedulers().step()  # type: ignore[union-attr, call-arg]
+            self.lr_schedulers().step()  # type: ignore[union-attr]
         return loss
 
     def evaluate(self, batches: Batches) -> Evaluation:
         """Loss and accuracy over fixed batches, in float32, dropout off, in this task's BatchNorm mode."""
         return evaluate(self.network, batches, loss=cross_entropy, statistics=self.statistics)
 
-    def on_validation_epoch_start(self) -> None:
-        """Enter the stated BatchNorm mode."""
-        self._mode = evaluation_mode(self.network, self.statistics)
-        self._mode.__enter__()
-
-    def on_validation_epoch_end(self) -> None:
-        """Leave it."""
-        if self._mode is not None:
-            self._mode.__exit__(None, None, None)
-            self._mode = None
-
-    on_test_epoch_start = on_validation_epoch_start
-    on_test_epoch_end = on_validation_epoch_end
-
     def _evaluation_step(self, batch: tuple[Tensor, Tensor], stage: str) -> None:
         inputs, targets = batch
-        logits = self(inputs)
-        self.accuracy(logits, targets)
-        size = len(targets)
-        self.log(f"{stage}_loss", cross_entropy(logits, targets), on_epoch=True, batch_size=size, prog_bar=True)
-        self.log(f"{stage}_accuracy", self.accuracy, on_epoch=True, batch_size=size, prog_bar=True)
+        # As in `evaluate`, whatever the precision of the training.
+        with evaluation_mode(self.network, self.statistics, [batch]), full_precision(self.network), torch.no_grad():
+            logits = self(inputs)
+            loss = cross_entropy(logits, targets)
+        self.accuracy((logits.argmax(1) == targets).float())
+        options: dict[str, Any] = {"on_epoch": True, "batch_size": len(targets), "prog_bar": True}
+        self.log(f"{stage}_loss", loss, sync_dist=True, **options)
+        self.log(f"{stage}_accuracy", self.accuracy, **options)
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         """Log `validation_loss` and `validation_accuracy`."""
@@ -142,7 +154,7 @@ class ImageClassification(pl.LightningModule):
 
 
 def load_weights(network: nn.Module, path: str) -> None:
-    """Load a state dict of `network` from `path`, without unpickling anything but tensors.
+    """Load into `network` the state dict in the file `path`, without unpickling anything but tensors.
 
     Raises:
         UsageError: The file is missing, unreadable, or holds the weights of another network.
@@ -152,5 +164,5 @@ def load_weights(network: nn.Module, path: str) -> None:
     except FileNotFoundError:
         raise UsageError(f"initial_weights: no file {path}. Train the run that it comes from first.") from None
     except Exception as error:  # torch raises several kinds for a damaged or foreign file
-        reason = str(error).splitlines()[0]
+        reason = " ".join(str(error).split())[:200]
         raise UsageError(f"initial_weights: {path} does not hold this network's weights ({reason}).") from None

@@ -108,7 +108,7 @@ def _checked(ours: pd.DataFrame, reported: pd.DataFrame, extra: Sequence[str]) -
 
 def _columns(ours: pd.DataFrame, reported: pd.DataFrame) -> list[tuple[str, str]]:
     keys = ["group", "column"]
-    both = pd.concat([ours[keys], reported[keys]]).drop_duplicates()
+    both = pd.concat([reported[keys], ours[keys]]).drop_duplicates()  # the paper's order, then what it has not
     groups = list(both["group"].unique())  # a column that only one side has joins its own group
     return [(str(g), str(c)) for group in groups for g, c in both[both["group"] == group].itertuples(index=False)]
 

@@ -48,8 +48,7 @@ def house_style() -> dict[str, Any]:
     return {
         **fontsizes.cvpr2024(),
         **tueplots_axes.lines(),
-        "font.family": "serif",
-        "font.serif": ["STIXGeneral", "DejaVu Serif"],
+        "font.family": ["STIXGeneral", "DejaVu Serif"],  # by name: "serif" would be looked up when it is drawn
         "mathtext.fontset": "stix",
         "axes.titlesize": 8,
         "axes.titlepad": 3,

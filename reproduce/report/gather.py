@@ -7,14 +7,27 @@ from pathlib import Path
 from typing import Any
 
 from bsgap.errors import UsageError
+from reproduce.claims import VERDICTS
 from reproduce.study import SCALES
 
 _MANIFEST: Mapping[str, Any] = dict.fromkeys(
-    ("title", "citation", "date", "commit", "machine", "versions", "jobs", "seeds", "runs", "not_run", "notes")
+    (
+        "title",
+        "citation",
+        "date",
+        "commit",
+        "machine",
+        "versions",
+        "jobs",
+        "seeds",
+        "runs",
+        "not_run",
+        "not_drawn",
+        "notes",
+    )
 )
 _CLAIM: Mapping[str, Any] = dict.fromkeys(("source", "reported", "measured", "uncertainty", "n_seeds", "rule", "scale"))
 _RUN: Mapping[str, Any] = dict.fromkeys(("id", "label", "status", "published", "seconds", "machine"))
-VERDICTS = ("reproduced", "not reproduced", "inconclusive", "not run")
 
 
 @dataclass(frozen=True)
@@ -98,6 +111,8 @@ def _rank(scale: str) -> int:
 
 def _read(path: Path) -> Part:
     manifest = {**_MANIFEST, **_json(path, dict)}
+    if isinstance(manifest["not_run"], dict):
+        manifest["not_run"] = [f"{name}: {why}" for name, why in manifest["not_run"].items()]
     folder = path.parent
     paper, scale = str(manifest.get("paper", folder.parent.name)), str(manifest.get("scale", folder.name))
     claims = _json(folder / str(manifest.get("claims_file") or "claims.json"), list)

@@ -1,19 +1,18 @@
 """Sentences that state what the results are: generated from the claims and the manifests, never written by hand."""
 
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from reproduce.latex import Tex, escape, number
-from reproduce.report.gather import VERDICTS, Part
+from reproduce.claims import VERDICTS
+from reproduce.latex import number
+from reproduce.report.gather import Part
 
+ABSENT = "–"
 _WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
-_TAGS = {
-    "P": "read in a copy of the paper's text",
-    "S": "taken from the source document that started this project",
-    "C": "read or decoded from the authors' code",
-    "N": "second hand, from someone else's page-anchored notes on the paper",
-}
+
+_SEEDS = re.compile(r"at least (\d+) seeds")  # as reproduce.claims writes it
 
 
 def word(count: int) -> str:
@@ -50,7 +49,7 @@ def _copula(verdict: str, count: int) -> str:
 def value_text(value: Any) -> str:
     """A reported or measured value as it is printed: numbers with three significant digits, text as it stands."""
     if value is None or value == "":
-        return "–"
+        return ABSENT
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
@@ -80,49 +79,74 @@ def uncertainty_text(uncertainty: Any) -> str:
 
 
 def reason(claim: Mapping[str, Any]) -> str:
-    """Why a claim got its verdict, in one clause."""
-    seeds = claim.get("n_seeds") or 0
+    """Why a claim got its verdict, in one clause; the seeds that its rule asks for are read from the rule."""
     if claim["verdict"] == "reproduced":
-        return "the whole interval lies beyond the size that was declared to count"
+        return "the whole interval lies on the claim's side of the declared limit"
     if claim["verdict"] == "not reproduced":
-        return "the whole interval lies short of the size that was declared to count"
+        return "the whole interval lies on the other side of the declared limit"
     if claim["verdict"] == "not run":
         return "no run of it is on disk"
-    if seeds < 3:
-        return f"with {word(seeds)} seed{'' if seeds == 1 else 's'} no verdict is given"
-    return "the interval reaches to both sides of the size that was declared to count"
+    rule = str(claim["rule"] or "")
+    asked = _SEEDS.search(rule)
+    if (claim["n_seeds"] or 0) < (int(asked.group(1)) if asked else 3):
+        return "fewer seeds than the rule asks for"
+    if "diverged" in rule:
+        return "a run diverged, and what is left are the survivors"
+    return "the interval holds the declared limit"
 
 
-def result_sentence(claim: Mapping[str, Any]) -> Tex:
-    """One claim as a sentence: statement, what is reported, what was measured, verdict and why."""
-    statement = str(claim["statement"]).rstrip(". ")
-    pieces = [f"{statement}."]
-    reported = claim.get("reported")
-    if reported not in (None, ""):
-        source = str(claim.get("source") or "").strip()
-        pieces.append(f"Reported: {value_text(reported)}{f' ({source})' if source else ''}.")
+def by_verdict(claims: Iterable[Mapping[str, Any]]) -> list[tuple[str, str, list[str]]]:
+    """The claims grouped by verdict and reason, in the order of `VERDICTS`: (verdict, reason, one phrase a claim)."""
+    groups: dict[tuple[str, str], list[str]] = {}
+    for claim in sorted(claims, key=lambda claim: VERDICTS.index(claim["verdict"])):
+        groups.setdefault((claim["verdict"], reason(claim)), []).append(result_phrase(claim))
+    return [(verdict, why, phrases) for (verdict, why), phrases in groups.items()]
+
+
+def result_phrase(claim: Mapping[str, Any]) -> str:
+    """One claim with its numbers: "F1: the large batch tests worse (0.610 [0.310, 0.920], n = 3; reported 0.22)"."""
+    statement, reported = str(claim["statement"]).rstrip(". "), value_text(claim["reported"])
+    pieces = []
     if claim["verdict"] != "not run":
-        measured = f"Measured: {value_text(claim.get('measured'))}"
-        ends = interval(claim.get("uncertainty"))
-        seeds = claim.get("n_seeds") or 0
-        spread = f"95 % interval {number(ends[0])} to {number(ends[1])}, " if ends else ""
-        pieces.append(f"{measured} ({spread}{seeds} seed{'' if seeds == 1 else 's'}).")
-    pieces.append(f"{reason(claim).capitalize()}.")
-    return escape(" ".join(pieces))
+        ends = uncertainty_text(claim["uncertainty"])
+        pieces.append(
+            f"{value_text(claim['measured'])}{'' if ends == ABSENT else ' ' + ends}, n\u00a0=\u00a0{claim['n_seeds'] or 0}"
+        )
+    if reported != ABSENT:
+        pieces.append(f"reported {reported}")
+    return f"{statement} ({'; '.join(pieces)})" if pieces else statement
 
 
-def by_verdict(claims: Iterable[Mapping[str, Any]]) -> list[tuple[str, list[Mapping[str, Any]]]]:
-    """The claims grouped by verdict, in the order of `VERDICTS`, empty groups left out."""
-    listed_claims = list(claims)
-    groups = [(verdict, [claim for claim in listed_claims if claim["verdict"] == verdict]) for verdict in VERDICTS]
-    return [(verdict, group) for verdict, group in groups if group]
+def readings(claims: Sequence[Mapping[str, Any]]) -> list[str]:
+    """For a claim that is read in several ways: the verdict of each reading, and whether they agree.
+
+    The readings of the claim `x` are the claims whose ids begin with `x-`; what their statements add to that of `x` is
+    the reading's name. Readings that were not run are left out.
+    """
+    sentences = []
+    for base in claims:
+        others = [claim for claim in claims if str(claim["id"]).startswith(f"{base['id']}-")]
+        family = [claim for claim in (base, *others) if claim["verdict"] != "not run"]
+        if not others or len(family) < 2:
+            continue
+        statement = str(base["statement"]).rstrip(". ")
+        phrases = []
+        for claim in family:
+            name = str(claim["statement"]).rstrip(". ").removeprefix(statement).strip(", ")
+            phrases.append(f"{claim['verdict']} {name or 'as declared'} ({value_text(claim['measured'])})")
+        verdicts = {claim["verdict"] for claim in family}
+        last = "The verdict is the same in every reading" if len(verdicts) == 1 else "The verdict depends on the reading"
+        if verdicts == {"inconclusive"}:
+            last = "No reading settles it"
+        sentences.append(f"{statement}: {listed(phrases)}. {last}.")
+    return sentences
 
 
-def runs_sentence(part: Part) -> str:
+def runs_sentence(part: Part, subject: str = "This part") -> str:
     """How many runs a part rests on, how they ended, what they cost and where they come from."""
     runs = part.runs
     if not runs:
-        return "No run is recorded with this part."
+        return f"{subject} has no run on record."
     pieces = [f"{len(runs)} training run{'s' if len(runs) != 1 else ''}"]
     diverged = sum(run.get("status") == "diverged" for run in runs)
     other = sum(run.get("status") not in ("finished", "diverged") for run in runs)
@@ -139,7 +163,16 @@ def runs_sentence(part: Part) -> str:
         if published
         else "none of them published with the code"
     )
-    return f"This part rests on {', '.join(pieces)}; {origin}. Training took {duration(seconds)} in all."
+    return f"{subject} rests on {', '.join(pieces)}; {origin}. Training took {duration(seconds)} in all."
+
+
+def grouped(entries: Sequence[str]) -> str:
+    """Entries "name: reason" with the names of one reason together: "C2 and C3 (too slow); F2 (licensed)"."""
+    reasons: dict[str, list[str]] = {}
+    for entry in entries:
+        name, _, why = str(entry).partition(": ")
+        reasons.setdefault(why, []).append(name)
+    return "; ".join(f"{listed(names)} ({why})" if why else listed(names) for why, names in reasons.items())
 
 
 def duration(seconds: float) -> str:
@@ -147,11 +180,6 @@ def duration(seconds: float) -> str:
     if seconds < 120:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
-
-
-def tags(parts: Iterable[Part]) -> list[tuple[str, str]]:
-    """The provenance tags and what they mean, for the paragraph that explains them."""
-    return list(_TAGS.items()) if list(parts) else []
 
 
 def machine_text(machine: Any) -> str:

@@ -1,14 +1,16 @@
 """The templates filled with the parts."""
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import jinja2
 
+from reproduce.claims import VERDICTS
 from reproduce.latex import Tex, escape
 from reproduce.report import prose
-from reproduce.report.gather import VERDICTS, Part
+from reproduce.report.gather import Part
 
 CLAIMS_A_TABLE = 7
 """Claims in one verdict table: more would not fit on a page."""
@@ -57,9 +59,7 @@ def render(parts: Sequence[Part], templates: Path) -> str:
         machines=list(machines),
         letter={key: chr(ord("A") + place) for place, key in enumerate(machines)},
         machine_of=lambda part, run: prose.machine_text(run.get("machine") or part.manifest.get("machine")),
-        claim_tables=lambda part: [
-            part.claims[start : start + CLAIMS_A_TABLE] for start in range(0, len(part.claims), CLAIMS_A_TABLE)
-        ],
+        claim_tables=_claim_tables,
         versions=_versions(parts),
         matrix=_matrix,
     )
@@ -68,6 +68,13 @@ def render(parts: Sequence[Part], templates: Path) -> str:
 def _section(environment: jinja2.Environment, paper: str) -> str:
     name = f"sections/{paper}.tex.j2"
     return name if name in environment.list_templates() else "sections/generic.tex.j2"
+
+
+def _claim_tables(part: Part) -> list[tuple[Mapping[str, Any], ...]]:
+    """The claims cut into tables of about equal length."""
+    tables = -(-len(part.claims) // CLAIMS_A_TABLE)
+    ends = [round(len(part.claims) * at / tables) for at in range(tables + 1)] if tables else []
+    return [part.claims[start:end] for start, end in pairwise(ends)]
 
 
 def _label(text: str) -> Tex:

@@ -76,7 +76,7 @@ class CifarSource:
         parts = [self._read(path, address) for path in paths]
         train_images = np.concatenate([images for images, _ in parts[:-1]])
         train_labels = np.concatenate([labels for _, labels in parts[:-1]])
-        test_images, test_labels = parts[-1]
+        test_images, test_labels = parts[-1][0].copy(), parts[-1][1]  # a pickled array may be read-only
         official = self._published(paths)
         if official:
             fingerprint = self._official

@@ -1,6 +1,6 @@
 """Reading a pickle that was downloaded, without running what it says.
 
-A pickle may call any function. CIFAR's need four names, to build NumPy arrays; everything else is refused.
+A pickle may call any function. CIFAR's need a few names, to build NumPy arrays; everything else is refused.
 """
 
 import pickle
@@ -19,10 +19,14 @@ def _latin1(text: str, encoding: str) -> bytes:
     return text.encode("latin1")
 
 
-_RECONSTRUCT = np.empty(0, dtype=np.uint8).__reduce__()[0]  # its module is spelled differently in NumPy 1 and 2
+# Their modules are spelled differently in NumPy 1 and 2.
+_RECONSTRUCT = np.zeros(1, dtype=np.uint8).__reduce__()[0]
+_FROM_BUFFER = np.zeros(1, dtype=np.uint8).__reduce_ex__(5)[0]
 _ALLOWED: dict[tuple[str, str], Any] = {
     ("numpy.core.multiarray", "_reconstruct"): _RECONSTRUCT,
     ("numpy._core.multiarray", "_reconstruct"): _RECONSTRUCT,
+    ("numpy.core.numeric", "_frombuffer"): _FROM_BUFFER,
+    ("numpy._core.numeric", "_frombuffer"): _FROM_BUFFER,
     ("numpy", "ndarray"): np.ndarray,
     ("numpy", "dtype"): np.dtype,
     ("_codecs", "encode"): _latin1,

@@ -265,7 +265,7 @@ def _fig5_measures(plan: Plan, results: Results) -> list[Measure]:
         trial = warm(plan, network, epoch, seed)
         found.append(evaluation(plan, network, main(plan, network, "SB", seed), f"epoch-{epoch}"))
         found.append(evaluation(plan, network, trial))
-        found += [sharpness(plan, network, trial, "final", name, EPSILONS[0]) for name in SWEEP_READINGS.values()]
+        found.append(sharpness(plan, network, trial, "final", "sign", EPSILONS[0]))
         large = main(plan, network, "LB", seed)
         found.append(evaluation(plan, network, large))
         found.append(sharpness(plan, network, large, "final", "sign", EPSILONS[0]))
@@ -278,16 +278,15 @@ def _fig5(plan: Plan, results: Results) -> tuple[Figure, pd.DataFrame] | None:
         trial = warm(plan, network, epoch, seed)
         small = results.measured(evaluation(plan, network, main(plan, network, "SB", seed), f"epoch-{epoch}"))
         large = results.measured(evaluation(plan, network, trial))
-        for word, maximiser in SWEEP_READINGS.items():
-            found = results.measured(sharpness(plan, network, trial, "final", maximiser, EPSILONS[0]))
-            if small and large and found:
-                rows.append(
-                    {
-                        "network": network, "seed": seed, "sb_epoch": epoch, "reading": word,
-                        "sb_accuracy": 100 * small["test_accuracy"], "lb_accuracy": 100 * large["test_accuracy"],
-                        "sharpness": found["value"],
-                    }
-                )  # fmt: skip
+        found = results.measured(sharpness(plan, network, trial, "final", "sign", EPSILONS[0]))
+        if small and large and found:
+            rows.append(
+                {
+                    "network": network, "seed": seed, "sb_epoch": epoch, "reading": "(b) sign ascent",
+                    "sb_accuracy": 100 * small["test_accuracy"], "lb_accuracy": 100 * large["test_accuracy"],
+                    "sharpness": found["value"],
+                }
+            )  # fmt: skip
     if not rows:
         return None
     frame = pd.DataFrame(rows)
@@ -308,20 +307,19 @@ def _fig6_each(plan: Plan, results: Results) -> Iterator[tuple[str, int, str, Tr
 
 def _fig6_measures(plan: Plan, results: Results) -> list[Measure]:
     return [
-        sharpness(plan, network, trial, name, maximiser, EPSILONS[0])
+        sharpness(plan, network, trial, name, "sign", EPSILONS[0])
         for network, _, _, trial, name, _ in _fig6_each(plan, results)
-        for maximiser in SWEEP_READINGS.values()
     ]
 
 
 def _fig6(plan: Plan, results: Results) -> tuple[Figure, pd.DataFrame] | None:
     rows = []
     for network, seed, method, trial, name, moment in _fig6_each(plan, results):
-        for word, maximiser in SWEEP_READINGS.items():
-            found = results.measured(sharpness(plan, network, trial, name, maximiser, EPSILONS[0]))
-            if found is not None:
-                place = {"network": network, "method": method, "seed": seed, "epoch": moment["epoch"]}
-                rows.append({**place, "reading": word, "loss": found["start_loss"], "sharpness": found["value"]})
+        found = results.measured(sharpness(plan, network, trial, name, "sign", EPSILONS[0]))
+        if found is not None:
+            place = {"network": network, "method": method, "seed": seed, "epoch": moment["epoch"]}
+            place |= {"reading": "(b) sign ascent", "loss": found["start_loss"]}
+            rows.append({**place, "sharpness": found["value"]})
     if not rows:
         return None
     frame = pd.DataFrame(rows)

@@ -59,8 +59,7 @@ SETTINGS: dict[str, dict[str, Setting]] = {
             pass_seconds=1.0,
         ),
         "C1": Setting(
-            "C1 on 5,000 images of CIFAR-10 (analogue)", 26, 500, (26, 64, 125, 250, 500), (1, 2, 5, 10), 10,
-            examples=1_000, seconds=4.5, pass_seconds=2.0,
+            "C1 on 5,000 images of CIFAR-10 (analogue)", 26, 500, examples=1_000, seconds=6, pass_seconds=2.5,
         ),
     },
     "gpu": {

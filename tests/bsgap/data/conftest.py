@@ -1,8 +1,12 @@
 """Writers of small synthetic files in the original formats. Nothing in them is real data."""
 
 import gzip
+import hashlib
+import http.server
 import pickle
 import struct
+import threading
+from functools import partial
 
 import numpy as np
 import pytest
@@ -12,7 +16,7 @@ def _idx(array):
     return bytes((0, 0, 8, array.ndim)) + struct.pack(f">{array.ndim}I", *array.shape) + array.tobytes()
 
 
-@pytest.fixture()
+@pytest.fixture
 def write_idx():
     """write_idx(path, array): a synthetic IDX file, compressed if its name ends in .gz."""
 
@@ -24,7 +28,7 @@ def write_idx():
     return write
 
 
-@pytest.fixture()
+@pytest.fixture
 def synthetic_idx(write_idx):
     """synthetic_idx(folder, ending=".gz"): four synthetic IDX files of 40 + 20 images; returns their arrays."""
 
@@ -41,7 +45,7 @@ def synthetic_idx(write_idx):
     return make
 
 
-@pytest.fixture()
+@pytest.fixture
 def synthetic_cifar():
     """synthetic_cifar(root, name, binary=False, protocol=2): synthetic CIFAR files, 20 images each; returns arrays."""
 
@@ -66,3 +70,28 @@ def synthetic_cifar():
         return arrays
 
     return make
+
+
+class _Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *args):
+        pass
+
+
+@pytest.fixture
+def serve(tmp_path):
+    """A folder and the address under which a local server hands it out."""
+    folder = tmp_path / "home"
+    folder.mkdir()
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=folder))
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
+    thread.start()
+    yield folder, f"http://127.0.0.1:{server.server_port}/"
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+@pytest.fixture
+def sha():
+    """sha(path): the digest of a file as the tables of published digests write it."""
+    return lambda path: "sha256:" + hashlib.sha256(path.read_bytes()).hexdigest()

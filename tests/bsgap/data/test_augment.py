@@ -20,7 +20,9 @@ def reference(images, generator, pad):
 
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
-@pytest.mark.parametrize(("shape", "padding", "pixels"), [((3, 32, 32), None, 4), ((1, 8, 8), None, 1), ((2, 6, 9), 3, 3)])
+@pytest.mark.parametrize(
+    ("shape", "padding", "pixels"), [((3, 32, 32), None, 4), ((1, 8, 8), None, 1), ((2, 6, 9), 3, 3)]
+)
 def test_equals_cropping_one_image_at_a_time(dtype, shape, padding, pixels):
     images = torch.randint(1, 256, (50, *shape)).to(dtype)
     before = images.clone()

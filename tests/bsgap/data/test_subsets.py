@@ -16,7 +16,7 @@ OPTIONS = {
 }
 
 
-@pytest.fixture()
+@pytest.fixture
 def numbered(tmp_path):
     """The digits, each image replaced by its number, so that one can see where it went."""
     digits = sources.load("digits", tmp_path)

@@ -16,7 +16,7 @@ from reproduce.report.render import render
 
 PACKAGES = (
     "latexmk texlive-latex-extra texlive-publishers texlive-fonts-recommended "
-    "(TeX Live's own names: latexmk ieeetran booktabs ltablex stfloats xurl microtype)"
+    "(with tlmgr: latexmk ieeetran cite sttools placeins booktabs xurl microtype collection-fontsrecommended)"
 )
 _LATEXMK = ("latexmk", "-norc", "-pdf", "-interaction=nonstopmode", "-halt-on-error", "-latexoption=-no-shell-escape")
 _OVERFULL = re.compile(r"^Overfull \\hbox \(([\d.]+)pt too wide\).*$", re.MULTILINE)
@@ -24,7 +24,7 @@ _OVERFULL = re.compile(r"^Overfull \\hbox \(([\d.]+)pt too wide\).*$", re.MULTIL
 
 @dataclass(frozen=True)
 class Built:
-    """What `build_report` left.
+    """What `build` left.
 
     Attributes:
         state: "built", "written, not built" (no TeX on this machine), or "failed" (TeX stopped).
@@ -41,7 +41,17 @@ class Built:
     overfull: tuple[str, ...] = ()
 
 
-def build_report(results: Path, *, published: Sequence[Path] = (), run_latex: bool = True) -> Built:
+def build_report(results: Path, *, published: Sequence[Path] = ()) -> int:
+    """The command `reproduce report`: build, say in one line what came of it, and return the exit code.
+
+    The code is 0 also where there is no TeX, as the source is then complete; it is 1 when TeX stopped.
+    """
+    built = build(results, published=published)
+    print(built.message)
+    return 1 if built.state == "failed" else 0
+
+
+def build(results: Path, *, published: Sequence[Path] = (), run_latex: bool = True) -> Built:
     """Write `results/report/report.tex` from all results on disk, and build the PDF beside it.
 
     Args:
@@ -85,7 +95,8 @@ def _copy(parts: Sequence[Part], folder: Path) -> None:
 
 def _latexmk(tex: Path) -> Built:
     pdf, log = tex.with_suffix(".pdf"), tex.with_suffix(".log")
-    pdf.unlink(missing_ok=True)  # an old report must not pass for this one
+    for old in (pdf, log, *(tex.with_suffix(ending) for ending in (".aux", ".bbl", ".out", ".fdb_latexmk"))):
+        old.unlink(missing_ok=True)  # an old report must not pass for this one, nor its half-written notes stop it
     environment = {**os.environ, "max_print_line": "1000"}
     try:
         done = subprocess.run(

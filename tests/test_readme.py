@@ -1,0 +1,109 @@
+"""The README's code runs, its commands parse, its tables agree with the programs, and its links lead somewhere."""
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bsgap import cli as bsgap_cli
+from bsgap.data import sources
+from reproduce import cli
+from reproduce.papers import study
+from reproduce.study import SCALES
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+PYTHON = [code for language, code in BLOCKS if language == "python"]
+SHELL = [line.partition("#")[0].strip() for language, code in BLOCKS if language == "sh" for line in code.splitlines()]
+LINES = [line for line in SHELL if line] + re.findall(r"^\| `((?:reproduce|bsgap)[^`]*)` \|", README, re.MULTILINE)
+
+
+def lines(program):
+    found = [shlex.split(line)[1:] for line in LINES if line.split()[0] == program]
+    assert found
+    return [pytest.param(arguments, id=" ".join(arguments)) for arguments in found]
+
+
+def test_every_block_has_a_language_that_is_tested():
+    assert {language for language, _ in BLOCKS} == {"python", "sh"}
+    assert {line.split()[0] for line in LINES} == {"make", "reproduce", "bsgap"}
+
+
+@pytest.mark.parametrize("code", PYTHON)
+def test_python_runs_as_pasted_into_a_file(code, tmp_path):
+    (tmp_path / "example.py").write_text(code, encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "example.py"], cwd=tmp_path, capture_output=True, text=True, timeout=240, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    print(done.stdout)
+    loss = re.search(r"loss ([\d.]+) rises to ([\d.]+)", done.stdout)
+    assert loss is not None
+    assert float(loss[2]) > float(loss[1])
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["example.py"]
+
+
+@pytest.mark.parametrize("arguments", lines("make"))
+def test_make_targets_exist(arguments):
+    done = subprocess.run(["make", "-n", *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("arguments", lines("reproduce"))
+def test_reproduce_lines_are_accepted(arguments, tmp_path):
+    options = cli.parser().parse_args([argument.replace("FOLDER", "folder") for argument in arguments])
+    if options.command in cli.PAPERS and "--scale" not in arguments:  # the demo alone needs no data
+        assert cli.main([*arguments, "--dry-run", "--out", str(tmp_path)]) == 0
+
+
+@pytest.mark.parametrize("arguments", [case for case in lines("bsgap") if len(case.values[0]) > 1])
+def test_bsgap_lines_are_accepted(arguments, monkeypatch, capsys):
+    monkeypatch.chdir(ROOT)
+    with pytest.raises(SystemExit) as stopped:
+        bsgap_cli.main([*arguments, "--print_config"])
+    assert stopped.value.code == 0
+    assert "class_path: bsgap.tasks.ImageClassification" in capsys.readouterr().out
+
+
+def test_the_table_of_commands_has_every_command():
+    usage = cli.parser().format_usage()
+    commands = re.search(r"\{(.+?)\}", usage)[1].split(",")
+    for command in commands:
+        assert f"| `reproduce {command}" in README
+    assert set(cli.PAPERS) < set(commands)
+
+
+def test_options_in_the_table_exist():
+    usage = cli.parser().parse_args(["keskar"])["keskar"]
+    options = re.findall(r"`--([\w-]+)", README.split("| option |")[1].split("Exit codes")[0])
+    assert len(options) > 8
+    for option in options:
+        assert option.replace("-", "_") in usage
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_the_table_of_scales_has_the_studys_networks_and_seeds(scale):
+    row = re.search(rf"^\| `{scale}` \| (.*)$", README, re.MULTILINE)[1]
+    networks = study("keskar").networks[scale]
+    for network, seeds in networks.items():
+        assert re.search(rf"\b{network}\b", row)
+        assert f"{network} ({seeds} seeds)" in row or f"({seeds} seeds each)" in row
+    assert not set(re.findall(r"\b[FC]\d\b", row)) - set(networks)
+
+
+def test_every_data_source_and_folder_is_described():
+    for name in sources.NAMES:
+        for folder in getattr(sources.get(name), "folders", ()):
+            assert folder == "." or f"`{folder}/`" in README, f"{name}: {folder}"
+
+
+def test_links_lead_to_files_of_the_checkout():
+    for target in re.findall(r"\]\(([^)]+)\)", README):
+        assert target.startswith("https://") or (ROOT / target).is_file(), target
+    for name in ("CITATION.cff", "AUTHORS", "LICENSE", "constraints.txt"):
+        assert f"`{name}`" in README
+        assert (ROOT / name).is_file()
