@@ -1,15 +1,22 @@
 """The command `bsgap`: Lightning's command line, with what a reproducible run needs.
 
 `bsgap fit --config RECIPE.yaml` trains any LightningModule on any LightningDataModule. The groups `curves`, `stopping`,
-`keep`, `resume` and `wandb` set this package's callbacks; everything else is Lightning's own.
+`keep`, `resume` and `wandb` set this package's callbacks; everything else is Lightning's own. The folder
+`--trainer.default_root_dir` then holds `config.yaml`, `metrics.csv`, `outcome.json` and the kept `weights/`; until the
+run is finished it holds `last.ckpt`, from which the same command continues.
 """
 
 import hashlib
 import json
 import signal
 import sys
-from collections.abc import Sequence
+import threading
+import time
+import zipfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import torch
@@ -17,24 +24,43 @@ import yaml
 from jsonargparse import ArgumentError, ArgumentParser, Namespace
 from pytorch_lightning import Callback, LightningDataModule, LightningModule
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from bsgap.callbacks import Curves, KeepWeights, Outcome, ResumePoint, StoppingRule
 from bsgap.callbacks import resume as resume_point
 from bsgap.callbacks.outcome import SUMMARY
 from bsgap.callbacks.wandb import WeightsAndBiases
 from bsgap.errors import Interrupted, UsageError
+from bsgap.files import check_writable, write_text
+from bsgap.terminal import one_line, quiet, usage_error
+
+CONFIG = "config.yaml"
 
 # What does not decide a run's numbers, so that a checkpoint may be continued with other settings of it.
 OBSERVERS = ("config", "ckpt_path", "weights_only", "threads", "resume", "keep", "curves", "wandb", "verbose")
 TRAINER = ("max_epochs", "max_steps", "precision", "limit_train_batches", "overfit_batches")
 
+_COMMANDS = ("fit", "validate", "test")
+_ECHO_SECONDS = 0.3  # `timeout`, `uv run` and others pass on what the terminal has already sent: that is no second Ctrl-C
+
 
 class BsgapCLI(LightningCLI):
-    """LightningCLI with this package's callbacks, a fixed number of threads, and runs that continue themselves."""
+    """LightningCLI with this package's callbacks, a fixed number of threads, and runs that continue themselves.
+
+    Args:
+        args: The arguments, without the name of the command; by default those of the process.
+        callbacks: Callbacks besides those of the recipe.
+
+    Raises:
+        UsageError: An option cannot be honoured, or the folder holds a finished run or that of another recipe.
+        ArgumentError: The arguments are not valid.
+        Interrupted: `bsgap.callbacks.resume.should_stop` asked for it, and the state is saved.
+    """
 
     _built: dict[str, Any] | None = None  # what setup_parser makes
 
     def __init__(self, args: Sequence[str] | None = None, callbacks: Sequence[Callback] = ()):
+        quiet()
         super().__init__(
             LightningModule,
             LightningDataModule,
@@ -44,7 +70,12 @@ class BsgapCLI(LightningCLI):
             seed_everything_default=0,
             auto_configure_optimizers=False,
             load_from_checkpoint_support=False,
-            parser_kwargs={"exit_on_error": False, "prog": "bsgap"},
+            parser_kwargs={
+                "exit_on_error": False,
+                "prog": "bsgap",
+                "allow_abbrev": False,
+                **{command: {"allow_abbrev": False} for command in _COMMANDS},
+            },
             trainer_defaults={
                 "logger": False,
                 "enable_model_summary": False,
@@ -53,6 +84,11 @@ class BsgapCLI(LightningCLI):
             },
             args=list(args) if args is not None else None,
         )
+
+    @staticmethod
+    def subcommands() -> dict[str, set[str]]:
+        """Lightning's commands without `predict`, for which the data of this package have no loader."""
+        return {name: skipped for name, skipped in LightningCLI.subcommands().items() if name in _COMMANDS}
 
     def setup_parser(self, *args: Any, **kwargs: Any) -> None:
         """Build the parsers once a process: they take longer to build than a short run to start."""
@@ -68,7 +104,9 @@ class BsgapCLI(LightningCLI):
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add this package's options."""
-        parser.add_argument("--threads", type=int | None, default=None, help="CPU threads; different counts give different bits")
+        parser.add_argument(
+            "--threads", type=int | None, default=None, help="CPU threads; different counts give different bits"
+        )
         for name, callback in {
             "curves": Curves,
             "stopping": StoppingRule,
@@ -86,6 +124,8 @@ class BsgapCLI(LightningCLI):
             if config.threads < 1:
                 raise UsageError(f"--threads must be at least 1, got {config.threads}.")
             torch.set_num_threads(config.threads)
+        if config.ckpt_path is not None and ("/" in config.ckpt_path or "." in config.ckpt_path):
+            _check_checkpoint(Path(config.ckpt_path))
         if self.subcommand != "fit":
             return
         recipe = digest(config)
@@ -98,16 +138,53 @@ class BsgapCLI(LightningCLI):
                 f"{root} holds a finished run. Its curves are in {root / 'metrics.csv'};"
                 " choose another --trainer.default_root_dir to train again."
             )
+        check_writable(root)
         point = root / resume_point.NAME
         if config.ckpt_path is None and point.exists():
+            _check_checkpoint(point)
             config.ckpt_path = str(point)
         config.weights_only = True
+
+    def instantiate_classes(self) -> None:
+        """Build task, data and trainer; their own errors come out as they are.
+
+        Raises:
+            UsageError: An option is not valid.
+        """
+        try:
+            super().instantiate_classes()
+        except ValueError as error:
+            raise usage_error(error) or error from None
+
+    def before_fit(self) -> None:
+        """Store the resolved configuration with the run, and give it to W&B."""
+        config, root = self.config["fit"], Path(self.trainer.default_root_dir)
+        stored = root / CONFIG
+        logged = config.wandb.mode != "disabled"
+        given = [Path(str(path)).resolve() for path in config.config or ()]
+        if not self.trainer.is_global_zero or (stored.resolve() in given and not logged):
+            return
+        resolved = _resolved(self.parser, self.config)
+        if stored.resolve() not in given:
+            write_text(stored, yaml.safe_dump(resolved, sort_keys=False))
+        for callback in self.trainer.callbacks:  # type: ignore[attr-defined]
+            if isinstance(callback, WeightsAndBiases):
+                callback.config = resolved
 
     def after_fit(self) -> None:
         """Say where the results are."""
         root = Path(self.trainer.default_root_dir)
         if (root / SUMMARY).exists() and self.trainer.progress_bar_callback is not None:
             print(f"{root / SUMMARY}: {json.loads((root / SUMMARY).read_text())['status']}")
+
+
+def _check_checkpoint(path: Path) -> None:
+    if "://" in str(path):  # Lightning knows how to read from other places than disks
+        return
+    if not path.exists():
+        raise UsageError(f"--ckpt_path: there is no file {path}.")
+    if not zipfile.is_zipfile(path):
+        raise UsageError(f"{path} is damaged: it is no checkpoint, or only a part of one. Remove it to start anew.")
 
 
 def digest(config: Namespace) -> str:
@@ -141,8 +218,17 @@ def resolve(*configs: Path, overrides: dict[str, Any] | None = None) -> dict[str
     try:
         config = parser.parse_args(arguments)
     except ArgumentError as error:
-        raise UsageError(_one_line(error)) from None
+        raise UsageError(one_line(error)) from None
     return yaml.safe_load(parser.dump(config, skip_validation=True))["fit"]
+
+
+def _resolved(parser: LightningArgumentParser, config: Namespace) -> dict[str, Any]:
+    """The configuration of a run, to be stored: without its folder and what else belongs to one sitting only."""
+    values = yaml.safe_load(parser.dump(config, skip_validation=True))["fit"]
+    values.pop("config", None)
+    values["trainer"]["default_root_dir"] = values["ckpt_path"] = None
+    values["resume"]["recipe"] = ""
+    return values
 
 
 def _build_parsers() -> None:
@@ -164,35 +250,47 @@ def build(model: dict[str, Any]) -> tuple[Any, None]:
     return parser.instantiate_classes(parsed).model, None
 
 
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())
+@contextmanager
+def stoppable() -> Iterator[None]:
+    """Inside, the first Ctrl-C or SIGTERM asks a training run to save and stop; a second Ctrl-C ends it at once.
 
+    What is no training loop, such as the reading of the data, ends at once on the first.
+    """
+    if threading.current_thread() is not threading.main_thread():  # where Python allows no handlers
+        yield
+        return
+    asked: list[float] = []
 
-def _install_signal_handlers() -> None:
-    """The first Ctrl-C or SIGTERM asks the run to save and stop; a second Ctrl-C ends it at once."""
-    asked: list[int] = []
+    def answer(number: int, frame: FrameType | None) -> None:
+        again = bool(asked) and number == signal.SIGINT and time.monotonic() - asked[0] > _ECHO_SECONDS
+        asked.append(time.monotonic())
+        if again or not resume_point.asking:
+            raise Interrupted("stopped at once; the same command continues from the last resume point, if there is one")
 
-    def ask(number: int, frame: Any) -> None:
-        if asked and number == signal.SIGINT:
-            raise KeyboardInterrupt
-        asked.append(number)
-
-    signal.signal(signal.SIGINT, ask)
-    signal.signal(signal.SIGTERM, ask)
-    resume_point.should_stop = lambda: bool(asked)
+    before = {number: signal.signal(number, answer) for number in (signal.SIGINT, signal.SIGTERM)}
+    question, resume_point.should_stop = resume_point.should_stop, lambda: bool(asked)
+    try:
+        yield
+    finally:
+        resume_point.should_stop = question
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def main(args: Sequence[str] | None = None) -> int:
-    """Entry point of `bsgap`: returns the exit code: 0 done, 2 bad usage, 130 interrupted."""
+    """Entry point of `bsgap`: returns the exit code: 0 done, 2 bad usage, 130 interrupted.
+
+    A diverged run is done: its `outcome.json` says so.
+    """
     args = list(sys.argv[1:] if args is None else args)
-    _install_signal_handlers()
     try:
-        BsgapCLI(args)
-    except (UsageError, ArgumentError) as error:
-        print(f"bsgap: error: {_one_line(error)}", file=sys.stderr)
+        with stoppable():
+            BsgapCLI(args)
+    except (UsageError, ArgumentError, MisconfigurationException) as error:
+        print(f"bsgap: error: {one_line(error)}", file=sys.stderr)
         return 2
     except (Interrupted, KeyboardInterrupt) as error:
-        print(f"bsgap: interrupted: {_one_line(error)}", file=sys.stderr)
+        print(f"bsgap: interrupted: {one_line(error)}", file=sys.stderr)
         return 130
     return 0
 

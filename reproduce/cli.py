@@ -53,8 +53,10 @@ def _paper_parser(text: str) -> ArgumentParser:
     paper.add_argument("--scale", type=str, default="demo", help=f"one of {', '.join(SCALES)}; demo takes minutes")
     paper.add_argument("--figure", nargs="+", default=[], help="only these figures and tables, such as fig3 table2")
     paper.add_argument("--network", nargs="+", default=[], help="only these networks, such as F1 C1")
-    paper.add_argument("--seeds", type=int | None, default=None, help="seeds of every network; each paper has defaults")
-    paper.add_argument("--jobs", type=int | None, default=None, help="runs at once; default: cores over a run's threads")
+    paper.add_argument("--seeds", type=int | None, default=None, help="seeds of every network; default: the paper's")
+    paper.add_argument(
+        "--jobs", type=int | None, default=None, help="runs at once; default: cores over a run's threads"
+    )
     paper.add_argument("--engine", choices=["local"], default="local", help="where runs are run")
     paper.add_argument("--wandb", choices=["online", "offline", "disabled"], default="offline", help="Weights & Biases")
     paper.add_argument("--dry_run", action="store_true", help="print the plan and stop")

@@ -197,7 +197,8 @@ def take(folder: str, out: str, data_root: str | None) -> int:
     if not Path(folder).is_dir():
         raise UsageError(f"no folder {folder}: give the results folder of another store.")
     found = Store(Path(out)).import_from(Path(folder))
-    console.print(f"{len(found.imported)} runs imported, {len(found.skipped)} known already, {len(found.refused)} refused")
+    counts = f"{len(found.imported)} runs imported, {len(found.skipped)} known already"
+    console.print(f"{counts}, {len(found.refused)} refused")
     for key, reason in found.refused.items():
         console.print(f"[yellow]refused[/] {key}: {reason}")
     return 1 if found.refused else 0

@@ -1,9 +1,8 @@
 """From a command's options to a plan: what will run here, and what will not and why."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
-from bsgap.data import sources
-from bsgap.data.files import data_root
 from bsgap.errors import MissingData, UsageError
 from reproduce.results import Results, unique
 from reproduce.study import SCALES, Artifact, Plan, Study, Trial
@@ -53,8 +52,15 @@ def artifacts(study: Study, plan: Plan) -> list[Artifact]:
 
 
 def trials(study: Study, plan: Plan, results: Results) -> list[Trial]:
-    """All runs that the plan's figures and tables need, each once."""
-    return unique((trial for artifact in artifacts(study, plan) for trial in artifact.trials(plan)), results)
+    """All runs that the plan's figures and tables need, and those that these start from, each once."""
+    needed = (trial for artifact in artifacts(study, plan) for trial in artifact.trials(plan))
+    return unique((each for trial in needed for each in _with_starts(trial)), results)
+
+
+def _with_starts(trial: Trial) -> Iterator[Trial]:
+    if trial.start is not None:
+        yield from _with_starts(trial.start[0])
+    yield trial
 
 
 def with_data_at_hand(study: Study, plan: Plan, results: Results) -> Plan:
@@ -65,25 +71,31 @@ def with_data_at_hand(study: Study, plan: Plan, results: Results) -> Plan:
     """
     missing: dict[str, MissingData] = {}
     for network in plan.networks:
-        alone = _only(plan, [network])
-        if all(results.run(trial) is not None for trial in trials(study, alone, results)):
-            continue
-        try:
-            sources.load(study.data(network, plan.scale), data_root(results.data_root))
-        except MissingData as error:
-            missing[network] = error
-    left = [network for network in plan.networks if network not in missing]
+        needed = trials(study, replace(plan, networks=(network,)), results)
+        if any(results.run(trial) is None for trial in needed):
+            try:
+                check_data(study.data(network, plan.scale), results.data_root)
+            except MissingData as error:
+                missing[network] = error
+    left = {network: plan.seeds[network] for network in plan.networks if network not in missing}
     if not left:
         raise next(iter(missing.values()))
     reasons = {network: f"data are missing: {error}" for network, error in missing.items()}
-    return Plan(
-        plan.paper, plan.scale, tuple(left), {name: plan.seeds[name] for name in left}, {**plan.not_run, **reasons},
-        plan.artifacts,
-    )  # fmt: skip
+    return replace(plan, networks=tuple(left), seeds=left, not_run={**plan.not_run, **reasons})
 
 
-def _only(plan: Plan, networks: Iterable[str]) -> Plan:
-    return Plan(plan.paper, plan.scale, tuple(networks), plan.seeds, plan.not_run, plan.artifacts)
+def check_data(name: str, root: str | None, *, download: bool = False) -> None:
+    """Make sure that a data set is at hand, without reading it.
+
+    Raises:
+        MissingData: It is not, and could not be downloaded where that was asked for.
+    """
+    from bsgap.data import sources  # torch takes seconds, and `reproduce list` needs none of it
+    from bsgap.data.files import data_root
+
+    place = data_root(root)
+    if not sources.get(name).files(place):
+        sources.load(name, place, download=download)
 
 
 def _known(option: str, given: Sequence[str], allowed: Sequence[str]) -> list[str]:

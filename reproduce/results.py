@@ -1,20 +1,20 @@
 """What a store knows about a plan's trials and measures: the view from which figures, tables and claims are made."""
 
+import math
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
-
-from bsgap.data import sources
-from bsgap.data.files import data_root
-from bsgap.errors import UsageError
 from reproduce import recipes
 from reproduce.identity import run_id
 from reproduce.machine import machine
 from reproduce.store import Run, Store
 from reproduce.study import Measure, Trial
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 class Results:
@@ -30,8 +30,9 @@ class Results:
     def __init__(self, store: Store, data_root: str | None = None):
         self.store, self.data_root = store, data_root
         self._ids: dict[Trial, str] = {}
-        self._configs: dict[Trial, dict[str, Any]] = {}
+        self._configs: dict[tuple[Trial, tuple[int, ...]], dict[str, Any]] = {}
         self._runs: dict[str, Run | None] = {}
+        self._measured: dict[Measure, dict[str, Any]] = {}
         self._fingerprints: dict[str, str] = {}
 
     @cached_property
@@ -42,13 +43,14 @@ class Results:
 
     def config(self, trial: Trial) -> dict[str, Any]:
         """The whole configuration of a trial."""
-        if trial not in self._configs:
+        key = (trial, trial.keep_epochs)  # what is kept observes a run, so it is no part of a trial's equality
+        if key not in self._configs:
             weights = None
             if trial.start is not None:
                 source, name = trial.start
                 weights = str(_relative(self.store.path(self.id(source))) / "weights" / f"{name}.pt")
-            self._configs[trial] = recipes.configuration(trial, weights)
-        return self._configs[trial]
+            self._configs[key] = recipes.configuration(trial, weights)
+        return self._configs[key]
 
     def id(self, trial: Trial) -> str:
         """The id of a trial's run: a hash of what decides its numbers."""
@@ -59,6 +61,9 @@ class Results:
 
     def fingerprint(self, source: str) -> str:
         """Digest of a data set's content: of what is found, or the official one where nothing is."""
+        from bsgap.data import sources  # torch takes seconds, and `reproduce list` needs none of it
+        from bsgap.data.files import data_root
+
         if source not in self._fingerprints:
             self._fingerprints[source] = sources.fingerprint(source, data_root(self.data_root))
         return self._fingerprints[source]
@@ -71,24 +76,49 @@ class Results:
         return self._runs[key]
 
     def forget(self, trial: Trial) -> None:
-        """Look at the store again: the run has just ended."""
-        self._runs.pop(self.id(trial), None)
+        """Look at the store again: the run has just ended, or was set aside."""
+        key = self.id(trial)
+        self._runs.pop(key, None)
+        self._measured = {m: found for m, found in self._measured.items() if key not in self._ids_of(m)}
 
     def kept(self, trial: Trial) -> dict[str, dict[str, float]]:
         """Name of each set of weights that the run kept -> step, epoch and loss of that moment."""
         run = self.run(trial)
         return dict(run.outcome["kept"]) if run is not None else {}
 
-    def curves(self, trial: Trial) -> pd.DataFrame | None:
+    def curves(self, trial: Trial) -> "pd.DataFrame | None":
         """The tidy curves of a run: step, epoch, examples, metric, value."""
         run = self.run(trial)
         return run.metrics() if run is not None else None
 
     def measured(self, measure: Measure) -> dict[str, Any] | None:
         """The result of a measure."""
-        ids = tuple(self.id(trial) for trial, _ in measure.of)
-        found: dict[str, Any] | None = self.store.measurement(ids, measure.specification())
-        return found
+        if measure not in self._measured:
+            found = self.store.measurement(self._ids_of(measure), measure.specification())
+            if found is None:
+                return None
+            self._measured[measure] = found
+        return self._measured[measure]
+
+    def value(self, measure: Measure | None, name: str) -> float | None:
+        """One number of a measure's result; None when it was not taken, NaN when a run of it diverged.
+
+        What a diverged run kept on its way counts; where it ended is no solution.
+        """
+        if measure is None:
+            return None
+        if any(weights == "final" and self.diverged(trial) for trial, weights in measure.of):
+            return math.nan
+        found = self.measured(measure)
+        return None if found is None else float(found[name])
+
+    def diverged(self, trial: Trial) -> bool:
+        """Whether the run of a trial ended because its loss exploded."""
+        run = self.run(trial)
+        return run is not None and run.status == "diverged"
+
+    def _ids_of(self, measure: Measure) -> tuple[str, ...]:
+        return tuple(self.id(trial) for trial, _ in measure.of)
 
     def weights(self, trial: Trial, name: str) -> Path | None:
         """The file of kept weights, where it is at hand."""
@@ -97,19 +127,13 @@ class Results:
 
 
 def unique(trials: Iterable[Trial], results: Results) -> list[Trial]:
-    """Trials without repetition: those of one run id are one, with all the epochs that any of them keeps.
-
-    Raises:
-        UsageError: Two scales or settings that should differ give one id; that is a mistake in a paper module.
-    """
+    """Trials without repetition: those of one run id are one, which keeps all the epochs that any of them keeps."""
     found: dict[str, Trial] = {}
     for trial in trials:
-        key = results.id(trial)
-        known = found.get(key)
-        if known is None or set(trial.keep_epochs) > set(known.keep_epochs):
-            found[key] = trial
-        elif not set(trial.keep_epochs) <= set(known.keep_epochs):
-            raise UsageError(f"{trial.label}: two figures keep different epochs of one run; declare one set.")
+        known = found.setdefault(results.id(trial), trial)
+        epochs = {*known.keep_epochs, *trial.keep_epochs}
+        if len(epochs) > len(known.keep_epochs):
+            found[results.id(trial)] = replace(known, keep_epochs=tuple(sorted(epochs)))
     return list(found.values())
 
 

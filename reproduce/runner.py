@@ -1,5 +1,7 @@
 """Runs what a plan lacks: trainings first come, measurements as soon as their runs are done."""
 
+import math
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,6 +14,8 @@ from reproduce.progress import Progress
 from reproduce.results import Results
 from reproduce.study import Measure, Plan, Study, Trial
 
+ATTEMPTS = 2  # trainings of one run in one command; the second brings back weights that are not at hand
+
 
 @dataclass
 class Runner:
@@ -23,6 +27,9 @@ class Runner:
         results: The store's view.
         wandb: Options of `--wandb` for each training: mode, project, group, folder.
         retry: Train failed runs again.
+        failures: Label of each job that failed -> its traceback.
+        warnings: One line for each corrupt thing that a worker set aside.
+        all_trials: Run id -> trial, for every run of the plan.
     """
 
     study: Study
@@ -31,133 +38,152 @@ class Runner:
     wandb: dict[str, Any]
     retry: bool = False
     failures: dict[str, str] = field(default_factory=dict)
-    _trials: dict[str, Trial] = field(default_factory=dict)
-    _measures: dict[str, Measure] = field(default_factory=dict)
-    _finished: set[str] = field(default_factory=set)
+    warnings: list[str] = field(default_factory=list)
+    all_trials: dict[str, Trial] = field(init=False)
+    _jobs: dict[str, Measure] = field(default_factory=dict, init=False)  # job key -> what it measures
+    _training: dict[str, str] = field(default_factory=dict, init=False)  # run being trained -> key of its job
+    _begun: Counter[str] = field(default_factory=Counter, init=False)  # run -> trainings begun
+    _failed: set[str] = field(default_factory=set, init=False)  # runs that failed in this pass
 
     def __post_init__(self) -> None:
-        self._trials = {self.results.id(trial): trial for trial in trials(self.study, self.plan, self.results)}
-
-    @property
-    def all_trials(self) -> dict[str, Trial]:
-        """Run id -> trial, for every run of the plan."""
-        return self._trials
+        self.all_trials = {self.results.id(trial): trial for trial in trials(self.study, self.plan, self.results)}
 
     def pending(self) -> list[Trial]:
-        """Trials that are not done; failed ones only when they are to be tried again."""
+        """Trials that are not done and can be; failed ones only when they are to be tried again."""
         return [
             trial
-            for key, trial in self._trials.items()
-            if self.results.run(trial) is None and self._may(key) and not self._without_start(trial)
+            for key, trial in self.all_trials.items()
+            if self.results.run(trial) is None and not self._given_up(key) and not self._without_start(trial)
         ]
 
-    def _without_start(self, trial: Trial) -> bool:
-        """Whether the run that this one starts from ended before that moment."""
-        if trial.start is None or (source := self.results.run(trial.start[0])) is None:
-            return False
-        return trial.start[1] not in source.outcome["kept"]
-
     def given_up(self) -> list[str]:
-        """Ids of runs that failed earlier and are left so."""
-        return [] if self.retry else [key for key in self._trials if self.results.store.status(key) == "failed"]
-
-    def _may(self, key: str) -> bool:
-        return self.retry or self.results.store.status(key) != "failed"
+        """Ids of runs that failed and are left so."""
+        return [key for key in self.all_trials if self._given_up(key)]
 
     def pending_measures(self) -> list[Measure]:
         """Measurements that can be taken now and have not been."""
-        found: dict[tuple[Any, ...], Measure] = {}
+        found: dict[str, Measure] = {}
         for artifact in artifacts(self.study, self.plan):
             for measure in artifact.measures(self.plan, self.results):
-                if all(self.results.run(trial) is not None for trial, _ in measure.of):
-                    found.setdefault(self._key(measure), measure)
-        return [measure for measure in found.values() if self.results.measured(measure) is None and self._kept(measure)]
-
-    def _kept(self, measure: Measure) -> bool:
-        """Whether the runs lived to keep these weights at all; diverged ones may not have."""
-        return all(name in self.results.kept(trial) for trial, name in measure.of)
-
-    def _key(self, measure: Measure) -> tuple[Any, ...]:
-        return (*((self.results.id(trial), name) for trial, name in measure.of), measure.kind, measure.options)
+                found.setdefault(self._key(measure), measure)
+        return [m for m in found.values() if self._measurable(m) and self.results.measured(m) is None]
 
     def run(self, jobs: int, threads: int, progress: Progress) -> Summary:
         """Do everything that is missing."""
         engine = LocalEngine(jobs, threads)
-        return engine.run(self._work(), on_done=self._done, on_failed=self._failed, progress=progress)
+        summary = engine.run(self._work(), on_done=self._on_done, on_failed=self._on_failed, progress=progress)
+        if not summary.interrupted:
+            for measure in self.pending_measures():
+                lost = "not taken, as its weights are not at hand; start again"
+                self.failures.setdefault(_label(measure), lost)
+        return summary
+
+    def _given_up(self, key: str) -> bool:
+        again = self.retry and key not in self._failed
+        return not again and self.results.store.status(key) == "failed"
+
+    def _without_start(self, trial: Trial) -> bool:
+        """Whether the run that this one starts from was to keep those weights, and ended before."""
+        if trial.start is None or (source := self.results.run(trial.start[0])) is None:
+            return False
+        name = trial.start[1]
+        asked = [f"epoch-{epoch}" for epoch in source.config["keep"]["epochs"] or ()]
+        return name not in source.outcome["kept"] and (name in asked or not name.startswith("epoch-"))
+
+    def _measurable(self, measure: Measure) -> bool:
+        """Whether the runs have come to keep these weights; where a run diverged there is nothing to measure."""
+        moments = [self.results.kept(trial).get(name) for trial, name in measure.of]
+        return all(moment is not None and math.isfinite(moment.get("loss", 0.0)) for moment in moments)
+
+    def _key(self, measure: Measure) -> str:
+        weights = [f"{self.results.id(trial)}/{name}" for trial, name in measure.of]
+        return f"{measure.kind} {' '.join(weights)} {measure.options}"
 
     def _work(self) -> list[Job]:
         """All that can start now. The engine knows each job by its key and runs none twice."""
         ready = [t for t in self.pending() if t.start is None or self.results.run(t.start[0]) is not None]
-        return [*(job for trial in ready for job in self._training(trial)), *self._measurements()]
+        return [*(job for trial in ready for job in self._train(trial)), *self._measurements()]
 
-    def _training(self, trial: Trial, weights: Iterable[str] = (), attempt: int = 0) -> list[Job]:
-        key = self.results.id(trial)
+    def _train(self, trial: Trial, weights: Iterable[str] = ()) -> list[Job]:
+        """The job that trains a run, after one that brings back what it starts from, where that is not at hand.
+
+        Nothing when the run is being trained, or has been often enough.
+        """
+        key, config = self.results.id(trial), self.results.config(trial)
+        if key in self._training or self._begun[key] == ATTEMPTS:
+            return []
         before: list[Job] = []
+        after: tuple[str, ...] = ()
         if trial.start is not None:
-            source, name = trial.start
-            if name not in self.results.store.run(self.results.id(source)).kept:  # a published run has no weights
-                before = self._training(source, [name], attempt=1)
+            source, name = self.results.id(trial.start[0]), trial.start[1]
+            if not self._at_hand(trial.start[0], name):
+                before = self._train(trial.start[0], [name])
+                if source not in self._training:
+                    return []
+                after = (self._training[source],)
+        self._begun[key] += 1
+        self._training[key] = f"train {key} {self._begun[key]}"
         payload = {
             "root": str(self.results.store.root),
             "id": key,
-            "config": self.results.config(trial),
-            "fingerprint": self.results.fingerprint(self.results.config(trial)["data"]["init_args"]["source"]),
+            "config": config,
+            "fingerprint": self.results.fingerprint(config["data"]["init_args"]["source"]),
             "weights": list(weights),
             "wandb": self.wandb | {"id": key, "tags": [trial.scale, trial.recipe]},
         }
-        suffix = f" again {attempt}" if attempt else ""
-        after = tuple(job.key for job in before)
-        return [*before, Job(f"train {key}{suffix}", "train", trial.label, payload, after, trial.seconds)]
+        return [*before, Job(self._training[key], "train", trial.label, payload, after, trial.seconds)]
 
     def _measurements(self) -> list[Job]:
         jobs: list[Job] = []
-        known: set[str] = set()
         for measure in self.pending_measures():
-            job_key = f"{measure.kind} {self._key(measure)}"
-            if job_key in self._measures:
+            key = self._key(measure)
+            if key in self._jobs or any(self.results.id(trial) in self._training for trial, _ in measure.of):
                 continue
-            trained = self._trained_again(measure)
-            jobs += [job for job in trained if job.key not in known]
-            known |= {job.key for job in trained}
-            if trained:
-                continue  # asked again when the weights are there
-            self._measures[job_key] = measure
-            files = [str(self.results.weights(trial, name)) for trial, name in measure.of]
-            trial = measure.of[0][0]
+            lost = [(trial, name) for trial, name in measure.of if not self._at_hand(trial, name)]
+            if lost:  # asked again when the weights are there
+                jobs += [job for trial, name in lost for job in self._train(trial, [name])]
+                continue
+            self._jobs[key] = measure
             payload = {
-                "config": self.results.config(trial),
-                "weights": files,
+                "config": self.results.config(measure.of[0][0]),
+                "weights": [str(self.results.weights(trial, name)) for trial, name in measure.of],
                 "options": dict(measure.options),
             }
-            jobs.append(Job(job_key, measure.kind, f"{measure.kind}: {trial.label}", payload, (), measure.seconds))
+            jobs.append(Job(key, measure.kind, _label(measure), payload, (), measure.seconds))
         return jobs
 
-    def _trained_again(self, measure: Measure) -> list[Job]:
-        """Trainings that bring back weights which are not at hand: of published runs, or damaged files."""
-        jobs: list[Job] = []
-        for trial, name in measure.of:
-            run = self.results.run(trial)
-            try:
-                missing = run is not None and run.weights(name) is None
-            except CorruptData:
-                self.results.forget(trial)
-                missing = True
-            if missing:
-                jobs += self._training(trial, [name], attempt=1)
-        return jobs
+    def _at_hand(self, trial: Trial, name: str) -> bool:
+        """Whether weights can be read: a published run has none, and files may be damaged."""
+        try:
+            return self.results.weights(trial, name) is not None
+        except CorruptData:  # the store has set the run aside
+            self.results.forget(trial)
+            return False
 
-    def _done(self, job: Job, result: dict[str, Any]) -> list[Job]:
+    def _on_done(self, job: Job, result: dict[str, Any]) -> list[Job]:
         if job.kind == "train":
-            self.results.forget(self._trials[job.payload["id"]])
-        else:
-            seconds = result.pop("_seconds")
-            measure = self._measures[job.key]
-            ids = tuple(self.results.id(trial) for trial, _ in measure.of)
-            self.results.store.put_measurement(ids, measure.specification(), result, seconds)
-            return []
-        return self._work()
+            key = job.payload["id"]
+            self._training.pop(key, None)
+            self.results.forget(self.all_trials[key])
+            self.warnings += result["warnings"]
+            return self._work()
+        seconds = result.pop("_seconds")
+        measure = self._jobs[job.key]
+        ids = tuple(self.results.id(trial) for trial, _ in measure.of)
+        self.results.store.put_measurement(ids, measure.specification(), result, seconds)
+        return []
 
-    def _failed(self, job: Job, text: str) -> None:
+    def _on_failed(self, job: Job, text: str) -> None:
         self.failures[job.label] = text
         if job.kind == "train":
-            self.results.store.fail(job.payload["id"], text)
+            key = job.payload["id"]
+            self._training.pop(key, None)
+            self._failed.add(key)
+            self.results.store.fail(key, text)
+
+
+def _label(measure: Measure) -> str:
+    """What a reader calls a measurement: `sharpness of final (0.001, sign): F1, batch 256, seed 0`."""
+    trial, name = measure.of[0]
+    options = ", ".join(str(value) for _, value in measure.options if value is not None)
+    return f"{measure.kind} of {name}{f' ({options})' if options else ''}: {trial.label}"

@@ -66,7 +66,7 @@ def _track_study(runner: Runner, claims: list[Claim], folder: Path, manifest: di
         return
     import wandb
 
-    columns = ["claim", "reported", "measured", "n_seeds", "rule", "verdict"]
+    columns: list[str | int] = ["claim", "reported", "measured", "n_seeds", "rule", "verdict"]
     rows = [[c.statement, str(c.reported), str(c.measured), c.n_seeds, c.rule, c.verdict] for c in claims]
     images = {entry["name"]: wandb.Image(str(folder / entry["png"])) for entry in manifest["figures"]}
     run.log(images | {"claims": wandb.Table(columns=columns, data=rows)})

@@ -2,6 +2,7 @@
 
 import json
 import time
+import zipfile
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
@@ -16,11 +17,11 @@ from bsgap.callbacks.outcome import SUMMARY
 from bsgap.data import Batches, ImageData
 from bsgap.errors import Interrupted as RunInterrupted
 from bsgap.errors import UsageError
-from bsgap.measures import keskar_sharpness
+from bsgap.measures import distance, keskar_sharpness, state_path
 from bsgap.tasks import ImageClassification
 from reproduce.engines import pool
 from reproduce.engines.jobs import Interrupted
-from reproduce.entry import CONFIG
+from reproduce.entry import CONFIG, RESUME
 from reproduce.store import Store
 
 Notify = Callable[[Mapping[str, Any]], None]
@@ -52,12 +53,16 @@ class _Progress(pl.Callback):
 def train(payload: Mapping[str, Any], notify: Notify) -> dict[str, Any]:
     """Train one trial into its folder of the store, exactly as `bsgap fit --config FOLDER/config.yaml` does.
 
-    Where another process trains the same run, this waits for it and takes its outcome.
+    Where another process trains the same run, this waits for it.
+
+    Returns:
+        The run's `status`, and `warnings`: a line for each corrupt thing that was set aside.
     """
     store, key = Store(payload["root"]), payload["id"]
     with store.claim(key):
         if store.is_done(key, payload["weights"]):
-            return store.run(key).outcome
+            return {"status": store.status(key), "warnings": []}
+        _check_resume_point(store, key)
         folder = store.open(key, payload["config"], payload["fingerprint"], again=store.is_done(key))
         resume_point.should_stop = pool.should_stop
         arguments = ["fit", "--config", str(folder / CONFIG), f"--trainer.default_root_dir={folder}"]
@@ -69,9 +74,16 @@ def train(payload: Mapping[str, Any], notify: Notify) -> dict[str, Any]:
         except RunInterrupted as interruption:
             store.interrupt(key)
             raise Interrupted(str(interruption)) from None
-        outcome: dict[str, Any] = json.loads((folder / SUMMARY).read_text())
-        store.finish(key, outcome["status"])
-        return outcome
+        status = json.loads((folder / SUMMARY).read_text())["status"]
+        store.finish(key, status)
+        return {"status": status, "warnings": store.warnings}
+
+
+def _check_resume_point(store: Store, key: str) -> None:
+    """Set a run aside whose resume point is damaged, so that it is trained from its start."""
+    point = store.path(key) / RESUME
+    if point.exists() and not zipfile.is_zipfile(point):
+        store.set_aside(key, f"{RESUME} is no checkpoint, or only a part of one")
 
 
 @lru_cache(maxsize=2)
@@ -95,7 +107,8 @@ def measure(kind: str, payload: Mapping[str, Any]) -> dict[str, Any]:
     """Measure weights that a run kept, in float32, in the BatchNorm mode of its recipe."""
     config, options = dict(payload["config"]), dict(payload["options"])
     states = [torch.load(path, map_location="cpu", weights_only=True) for path in payload["weights"]]
-    task = _task(json.dumps(config["model"], sort_keys=True))
+    model_options = config["model"]["init_args"] | {"initial_weights": None}  # they are replaced by the kept ones
+    task = _task(json.dumps(config["model"] | {"init_args": model_options}, sort_keys=True))
     model, statistics = task.network, task.statistics
     model.load_state_dict(states[0])
     model.to("cuda" if torch.cuda.is_available() else "cpu")
@@ -117,8 +130,6 @@ def measure(kind: str, payload: Mapping[str, Any]) -> dict[str, Any]:
         splits = {"train": _batches(data, "train", examples), "test": _batches(data, "test", None)}
         low, high, points = options["low"], options["high"], options["points"]
         alphas = [low + (high - low) * index / (points - 1) for index in range(points)]
-        path = state_path(
-            model, states[0], states[1], alphas, splits, kind=options["shape"], statistics=statistics
-        )
+        path = state_path(model, states[0], states[1], alphas, splits, kind=options["shape"], statistics=statistics)
         return {"alphas": alphas, "losses": path.losses, "accuracies": path.accuracies, "statistics": statistics}
     raise UsageError(f"unknown measure {kind!r}: expected evaluation, sharpness, path or distance.")

@@ -4,6 +4,7 @@ from bsgap.callbacks.curves import Curves, Point
 from bsgap.callbacks.keep import KeepWeights
 from bsgap.callbacks.outcome import Outcome
 from bsgap.callbacks.resume import ResumePoint
+from bsgap.callbacks.sharpness import Sharpness
 from bsgap.callbacks.stopping import StoppingRule
 
-__all__ = ["Curves", "KeepWeights", "Outcome", "Point", "ResumePoint", "StoppingRule"]
+__all__ = ["Curves", "KeepWeights", "Outcome", "Point", "ResumePoint", "Sharpness", "StoppingRule"]

@@ -1,18 +1,26 @@
-"""Pure measures of a model's loss surface: any module, loss and batches, and the model is untouched afterwards."""
+"""Pure measures of a model's loss surface, for any module, loss and batches; the model is untouched afterwards."""
 
 from bsgap.measures.batches import Batches, Loss
+from bsgap.measures.boxes import Scaling
+from bsgap.measures.distance import distance
 from bsgap.measures.evaluation import Evaluation, evaluate
 from bsgap.measures.modes import Statistics, evaluation_mode, untouched
-from bsgap.measures.sharpness import Sharpness, keskar_sharpness
+from bsgap.measures.paths import Path, state_path
+from bsgap.measures.sharpness import Maximiser, Sharpness, keskar_sharpness
 
 __all__ = [
     "Batches",
     "Evaluation",
     "Loss",
+    "Maximiser",
+    "Path",
+    "Scaling",
     "Sharpness",
     "Statistics",
+    "distance",
     "evaluate",
     "evaluation_mode",
     "keskar_sharpness",
+    "state_path",
     "untouched",
 ]

@@ -1,4 +1,4 @@
-"""The data a measurement runs over: a fixed list of batches, so that every pass sees the same examples."""
+"""The data of a measurement: a fixed list of batches, so that every pass sees the same examples."""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -9,22 +9,22 @@ from torch import Tensor
 from bsgap.errors import UsageError
 
 Batches = Sequence[tuple[Any, Tensor]]
-"""Batches `(inputs, targets)`, first dimension the examples, of a fixed order and composition."""
+"""Batches `(inputs, targets)`, examples along the first dimension, of a fixed order and composition."""
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 """`loss(outputs, targets)`: the *mean* over the examples of a batch, a scalar."""
 
 
-def checked(batches: Iterable[Any]) -> Batches:
-    """`batches` as a list of pairs; anything but a list or tuple (a DataLoader, say) is read once and kept.
+def listed(batches: Iterable[Any]) -> Batches:
+    """`batches` as a checked list of pairs; anything but a list or tuple (a DataLoader, say) is read once.
 
     Raises:
-        UsageError: there is no batch, a batch is no pair `(inputs, targets)`, or one has no example.
+        UsageError: There is no batch, a batch is no pair `(inputs, targets)`, or one has no example.
     """
-    listed = batches if isinstance(batches, list | tuple) else list(batches)
-    if not listed:
+    fixed = batches if isinstance(batches, list | tuple) else read(batches)
+    if not fixed:
         raise UsageError("batches is empty: a measurement needs at least one batch (inputs, targets).")
-    for position, batch in enumerate(listed):
+    for position, batch in enumerate(fixed):
         if not (isinstance(batch, list | tuple) and len(batch) == 2 and isinstance(batch[1], Tensor)):
             raise UsageError(
                 f"batch {position} must be a pair (inputs, targets) with a tensor of targets, got"
@@ -32,7 +32,45 @@ def checked(batches: Iterable[Any]) -> Batches:
             )
         if batch[1].ndim == 0 or len(batch[1]) == 0:
             raise UsageError(f"batch {position} has no examples: its targets have the shape {tuple(batch[1].shape)}.")
-    return listed
+    return fixed
+
+
+def read(loader: Iterable[Any], examples: int | None = None) -> list[Any]:
+    """The batches of one pass over `loader`, whose generators and position are afterwards as they were.
+
+    Args:
+        loader: A DataLoader, or any other iterable.
+        examples: Stop after this many, cutting the last batch where its inputs are a tensor; None for all.
+    """
+    owners = (
+        loader,
+        getattr(loader, "sampler", None),
+        getattr(getattr(loader, "batch_sampler", None), "sampler", None),
+    )
+    drawn = [g for g in (getattr(owner, "generator", None) for owner in owners) if isinstance(g, torch.Generator)]
+    states = [generator.get_state() for generator in drawn]
+    stateful = hasattr(loader, "state_dict") and hasattr(loader, "load_state_dict")
+    position = loader.state_dict() if stateful else None  # type: ignore[attr-defined]
+    try:
+        return list(loader) if examples is None else _first(loader, examples)
+    finally:
+        for generator, state in zip(drawn, states, strict=True):
+            generator.set_state(state)
+        if stateful:
+            loader.load_state_dict(position)  # type: ignore[attr-defined]
+
+
+def _first(loader: Iterable[Any], examples: int) -> list[Any]:
+    batches: list[Any] = []
+    for batch in loader:
+        ((inputs, targets),) = listed([batch])
+        if len(targets) > examples and isinstance(inputs, Tensor):
+            inputs, targets = inputs[:examples], targets[:examples]
+        batches.append((inputs, targets))
+        examples -= len(targets)
+        if examples <= 0:
+            break
+    return batches
 
 
 def examples_in(batches: Batches) -> int:
@@ -40,20 +78,43 @@ def examples_in(batches: Batches) -> int:
     return sum(len(targets) for _, targets in batches)
 
 
+def sample(batches: Batches, examples: int) -> tuple[Tensor, Tensor] | None:
+    """About `examples` examples, evenly spaced over the data, as one batch.
+
+    None where the inputs are not one tensor a batch, with the examples first and otherwise of one shape.
+    """
+    if not all(isinstance(inputs, Tensor) and len(inputs) == len(targets) for inputs, targets in batches):
+        return None
+    if len({(inputs.shape[1:], targets.shape[1:]) for inputs, targets in batches}) > 1:
+        return None
+    stride = max(1, examples_in(batches) // examples)
+    chosen, offset = [], 0
+    for inputs, targets in batches:
+        chosen.append((inputs[offset::stride], targets[offset::stride]))
+        offset = (offset - len(targets)) % stride
+    return torch.cat([inputs for inputs, _ in chosen]), torch.cat([targets for _, targets in chosen])
+
+
 def placed(batch: tuple[Any, Tensor], device: torch.device) -> tuple[Any, Tensor]:
-    """The batch on `device`, half-precision inputs cast up to float32. Nested tuples, lists and dicts are walked."""
+    """The batch on `device`, half precision cast up to float32. Nested tuples, lists and dicts are walked."""
     inputs, targets = batch
     return _placed(inputs, device), _placed(targets, device)
+
+
+def lifted(tensor: Tensor, device: torch.device | None) -> Tensor:
+    """`tensor` on `device` (None: where it is), in float32 where it has less; itself where nothing changes."""
+    half = tensor.is_floating_point() and tensor.element_size() < 4
+    return tensor.to(device=device, dtype=torch.float32 if half else None)
 
 
 def _placed(value: Any, device: torch.device) -> Any:
     if isinstance(value, Tensor):
         if value.is_inference():  # such a tensor cannot be saved for a backward pass
             value = value.clone()
-        half = value.is_floating_point() and value.element_size() < 4
-        return value.to(device=device, dtype=torch.float32 if half else None, non_blocking=True)
+        return lifted(value, device)
     if isinstance(value, dict):
         return {key: _placed(item, device) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return type(value)(_placed(item, device) for item in value)
+        items = [_placed(item, device) for item in value]
+        return type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
     return value

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from bsgap.measures.batches import Loss, checked, placed
-from bsgap.measures.modes import Statistics, device_of, evaluation_mode, full_precision, untouched
+from bsgap.measures.batches import Batches, Loss, placed
+from bsgap.measures.modes import Statistics, device_of, measuring
 
 
 @dataclass(frozen=True)
@@ -17,10 +17,10 @@ class Evaluation:
     """What `evaluate` found.
 
     Attributes:
-        loss: mean loss over all examples (nats for cross-entropy).
-        accuracy: share of the targets that are the arg max of the outputs, in [0, 1]; None where the targets are no
+        loss: Mean loss over all examples (nats for cross-entropy).
+        accuracy: Share of the targets that are the arg max of the outputs, in [0, 1]; None where the targets are no
             class indices.
-        examples: number of examples.
+        examples: Number of examples.
     """
 
     loss: float
@@ -41,36 +41,49 @@ def evaluate(
     In float32 or better, without autocast, dropout off. The model is afterwards as it was.
 
     Args:
-        model: any module that maps the inputs of a batch to outputs.
-        batches: pairs `(inputs, targets)`, examples along the first dimension.
-        loss: mean loss of a batch from `(outputs, targets)`.
-        statistics: source of the BatchNorm statistics, see `bsgap.measures.Statistics`.
-        device: where to compute; by default where the model is.
+        model: Any module that maps the inputs of a batch to outputs.
+        batches: Pairs `(inputs, targets)`, examples along the first dimension.
+        loss: Mean loss of a batch from `(outputs, targets)`.
+        statistics: Source of the BatchNorm statistics, see `bsgap.measures.Statistics`.
+        device: Where to compute; by default where the model is.
 
     Raises:
         UsageError: `batches` is empty or a batch is no such pair, or `statistics` is unknown.
     """
-    with untouched(model):
-        listed = checked(batches)
-        with full_precision(model, device), evaluation_mode(model, statistics, listed), torch.no_grad():
-            place = device_of(model)
-            total = torch.zeros((), dtype=torch.float64, device=place)  # on the device: no wait at every batch
-            right = torch.zeros((), dtype=torch.int64, device=place)
-            examples = labels = 0
-            for batch in listed:
-                inputs, targets = placed(batch, place)
-                outputs = model(inputs)
-                total += loss(outputs, targets).double() * len(targets)
-                examples += len(targets)
-                if _are_classes(outputs, targets):
-                    right += (outputs.argmax(1) == targets).sum()
-                    labels += targets.numel()
-            accuracy = right.item() / labels if labels else None
-            return Evaluation(loss=total.item() / examples, accuracy=accuracy, examples=examples)
+    with measuring(model, batches, statistics, device) as fixed:
+        return evaluate_as_is(model, fixed, loss)
 
 
-def _are_classes(outputs: Any, targets: Tensor) -> bool:
-    """Whether `targets` `[m, ...]` index the second dimension of `outputs` `[m, K, ...]`."""
+@torch.no_grad()  # not inference mode: what a module caches in there could not be used in training
+def evaluate_as_is(model: nn.Module, batches: Batches, loss: Loss) -> Evaluation:
+    """What `evaluate` finds, of a model that is in the mode of the measurement already."""
+    device = device_of(model)
+    total = torch.zeros((), dtype=torch.float64, device=device)  # on the device: no wait at every batch
+    right = torch.zeros((), dtype=torch.int64, device=device)
+    examples = labels = 0
+    for batch in batches:
+        inputs, targets = placed(batch, device)
+        outputs = model(inputs)
+        total += mean_loss(loss, outputs, targets).double() * len(targets)
+        examples += len(targets)
+        if are_classes(outputs, targets):
+            right += (outputs.argmax(1) == targets).sum()
+            labels += targets.numel()
+    accuracy = right.item() / labels if labels else None
+    return Evaluation(loss=total.item() / examples, accuracy=accuracy, examples=examples)
+
+
+def mean_loss(loss: Loss, outputs: Any, targets: Tensor) -> Tensor:
+    """`loss(outputs, targets)`; plain cross-entropy from float64 outputs.
+
+    At a training loss of 1e-6 most examples have a loss below the rounding of log(1 + e^-z) in float32, and then the
+    mean would come from the few others. Other losses may hold float32 weights of their own and see plain outputs.
+    """
+    return loss(outputs.double() if loss is cross_entropy else outputs, targets)
+
+
+def are_classes(outputs: Any, targets: Tensor) -> bool:
+    """Whether `targets` `[m, ...]` are indices into the second dimension of `outputs` `[m, K, ...]`."""
     return (
         isinstance(outputs, Tensor)
         and not (targets.is_floating_point() or targets.is_complex())

@@ -2,20 +2,20 @@
 
 A measurement runs in float32 or better, without autocast, with dropout off, and with a stated source of the BatchNorm
 statistics, because that source decides what is seen: Keskar's code used the statistics of each evaluation batch
-(Keras 1, `mode=2`), loss-landscape code the running averages.
+(Keras 1, `mode=2`), others use the running averages of training.
 """
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from bsgap.errors import UsageError
-from bsgap.measures.batches import Batches, placed
+from bsgap.measures.batches import Batches, lifted, listed, placed
 from bsgap.seeding import preserved_random_state
 
 Statistics = Literal["batch", "running", "recomputed"]
@@ -23,8 +23,8 @@ Statistics = Literal["batch", "running", "recomputed"]
 
 - `batch`: those of each evaluation batch, as in Keskar's code; the composition of the batches then matters.
 - `running`: the running averages kept in training.
-- `recomputed`: averages of the batch statistics over the given batches, weighted by example, at the weights held when
-  the mode is entered, and constant from there on.
+- `recomputed`: averages of the batch statistics over given batches, weighted by example, at the weights held when the
+  mode is entered, and constant from there on.
 """
 
 
@@ -68,36 +68,73 @@ def untouched(model: nn.Module) -> Iterator[None]:
 
 
 @contextmanager
-def evaluation_mode(model: nn.Module, statistics: Statistics, batches: Batches) -> Iterator[None]:
+def evaluation_mode(model: nn.Module, statistics: Statistics, batches: Batches | None = None) -> Iterator[None]:
     """`model` in evaluation, its BatchNorm layers with the stated `statistics`; dropout is off in every mode.
 
     A BatchNorm layer that keeps no running averages uses those of the batch in every mode. The running averages of
     the model are never changed: this context includes `untouched`.
 
     Args:
-        model: any module.
-        statistics: source of the BatchNorm statistics, see `Statistics`.
-        batches: what `recomputed` averages over; the other modes do not look at it.
+        model: Any module.
+        statistics: Source of the BatchNorm statistics, see `Statistics`.
+        batches: What `recomputed` averages over; the other modes need none.
 
     Raises:
-        UsageError: `statistics` is none of the three.
+        UsageError: `statistics` is none of the three, or `recomputed` has no batches.
     """
+    with untouched(model), ExitStack() as stack:
+        _enter_mode(model, statistics, batches, stack)
+        yield
+
+
+@contextmanager
+def measuring(
+    model: nn.Module, batches: Iterable[Any], statistics: Statistics, device: torch.device | str | None = None
+) -> Iterator[Batches]:
+    """All that a measurement over `batches` needs: `untouched`, full precision and `evaluation_mode`, at once.
+
+    Full precision is float32 or better: no autocast, no TF32, half-precision weights cast up. It also leaves inference
+    mode, in which no gradient can be taken.
+
+    Args:
+        model: Any module.
+        batches: Pairs `(inputs, targets)`; anything but a list or tuple is read once.
+        statistics: Source of the BatchNorm statistics; `recomputed` averages over `batches`.
+        device: Where to compute; by default where the model is.
+
+    Yields:
+        The batches as a checked list.
+
+    Raises:
+        UsageError: `batches` is empty or holds no such pairs, or `statistics` is unknown.
+    """
+    with untouched(model), ExitStack() as stack:
+        stack.enter_context(torch.inference_mode(False))
+        fixed = listed(batches)
+        _lift(model, None if device is None else torch.device(device))
+        _enter_full_precision(device_of(model).type, stack)
+        _enter_mode(model, statistics, fixed, stack)
+        yield fixed
+
+
+def _enter_mode(model: nn.Module, statistics: Statistics, batches: Batches | None, stack: ExitStack) -> None:
     if statistics not in get_args(Statistics):
         raise UsageError(f"statistics must be one of {', '.join(get_args(Statistics))}, got {statistics!r}.")
-    with untouched(model), ExitStack() as dropout:
-        for module in model.modules():
-            module.training = False
-            if isinstance(module, nn.RNNBase):
-                # cuDNN has no backward for a recurrent layer in evaluation: train it, without its dropout.
-                dropout.callback(setattr, module, "dropout", module.dropout)
-                module.dropout, module.training = 0.0, True
-        norms = [m for m in model.modules() if isinstance(m, _BatchNorm) and m.running_mean is not None]
-        if statistics == "batch":
-            for norm in norms:  # without averages to fall back on, evaluation takes those of the batch
-                norm.running_mean = norm.running_var = None
-        elif statistics == "recomputed" and norms:
+    for module in model.modules():
+        module.training = False
+        if isinstance(module, nn.RNNBase):
+            # cuDNN has no backward pass for a recurrent layer in evaluation: train it, without its dropout.
+            stack.callback(setattr, module, "dropout", module.dropout)
+            module.dropout, module.training = 0.0, True
+    norms = [m for m in model.modules() if isinstance(m, _BatchNorm) and m.running_mean is not None]
+    if statistics == "batch":
+        for norm in norms:  # without averages to fall back on, evaluation takes those of the batch
+            norm.running_mean = norm.running_var = None
+    elif statistics == "recomputed":
+        if batches is None:
+            raise UsageError("statistics='recomputed' needs the batches to compute them over: give batches.")
+        if norms:
             _recompute(model, norms, batches)
-        yield
 
 
 @torch.no_grad()
@@ -121,35 +158,24 @@ def _recompute(model: nn.Module, norms: list[_BatchNorm], batches: Batches) -> N
             norm.training = False
 
 
-@contextmanager
-def full_precision(model: nn.Module, device: torch.device | str | None = None) -> Iterator[None]:
-    """Computations inside are in float32 or better: no autocast, no TF32, half-precision weights cast up.
-
-    It also leaves inference mode, in which no gradient can be taken, and moves the model to `device` where one is
-    given. What it changes in the model, the `untouched` around it takes back.
-    """
-    target = torch.device(device) if device is not None else None
-    for tensor in model.parameters():
-        tensor.data = _lifted(tensor.data, target)
+def _lift(model: nn.Module, device: torch.device | None) -> None:
+    """Cast half precision up to float32 and move to `device`; the `untouched` around it takes both back."""
+    for parameter in model.parameters():
+        parameter.data = lifted(parameter.data, device)
     for module in model.modules():
         for name, buffer in module._buffers.items():
             if buffer is not None:
-                module._buffers[name] = _lifted(buffer, target)
-    kind = device_of(model).type
-    with ExitStack() as stack:
-        stack.enter_context(torch.inference_mode(False))
-        stack.enter_context(torch.autocast(kind, enabled=False))
-        stack.callback(torch.set_float32_matmul_precision, torch.get_float32_matmul_precision())
-        torch.set_float32_matmul_precision("highest")
-        if kind == "cuda":
-            stack.callback(setattr, torch.backends.cudnn, "allow_tf32", torch.backends.cudnn.allow_tf32)
-            torch.backends.cudnn.allow_tf32 = False
+                module._buffers[name] = lifted(buffer, device)
+
+
+def _enter_full_precision(kind: str, stack: ExitStack) -> None:
+    """Autocast and TF32 off on devices of this kind, until the stack unwinds."""
+    stack.enter_context(torch.autocast(kind, enabled=False))
+    stack.callback(torch.set_float32_matmul_precision, torch.get_float32_matmul_precision())
+    torch.set_float32_matmul_precision("highest")
+    if kind == "cuda":
+        stack.callback(setattr, torch.backends.cudnn, "allow_tf32", torch.backends.cudnn.allow_tf32)
+        torch.backends.cudnn.allow_tf32 = False
         stack.enter_context(warnings.catch_warnings())
-        # Recurrent weights lie elsewhere for the time of the measurement; cuDNN copies them, which is all it warns of.
+        # Recurrent weights lie elsewhere while they are measured; cuDNN copies them, which is all that it warns of.
         warnings.filterwarnings("ignore", message="RNN module weights are not part of single contiguous chunk")
-        yield
-
-
-def _lifted(tensor: Tensor, device: torch.device | None) -> Tensor:
-    half = tensor.is_floating_point() and tensor.element_size() < 4
-    return tensor.to(device=device, dtype=torch.float32 if half else None)

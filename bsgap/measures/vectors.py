@@ -1,13 +1,15 @@
-"""The trainable parameters of a model as one vector, and the gradient of a loss over a data set as another."""
+"""The trainable parameters of a model as one vector, and the mean loss over a data set as a function of it."""
 
 import math
-from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
 from bsgap.errors import UsageError
-from bsgap.measures.batches import Batches, Loss, examples_in, placed
+from bsgap.measures.batches import Batches, Loss, examples_in, placed, sample
+from bsgap.measures.evaluation import mean_loss
+
+PROBE = 256  # examples on which the determinism of the loss is checked
 
 
 class FlatParameters:
@@ -18,10 +20,10 @@ class FlatParameters:
     own storage back.
 
     Attributes:
-        vector: the parameters `[n]`, float32, or float64 where one of them is float64.
+        vector: The parameters `[n]`, float32, or float64 where one of them is float64.
 
     Raises:
-        UsageError: no parameter is trainable, or they lie on several devices.
+        UsageError: No parameter is trainable, or they lie on several devices.
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -48,12 +50,11 @@ class FlatParameters:
 class MeanLoss:
     """f(x), the mean loss over all examples as a function of the trainable parameters x, and its gradient.
 
-    The outputs are cast to float64 before the loss is taken. At a training loss of 1e-6 most examples have a loss
-    under float32's rounding of log(1 + e^-z), and the whole loss and gradient would come from the few others.
-
     Attributes:
-        passes: how often the data have been passed over with gradient.
-        gradient: of the last call, `[n]`; the next call overwrites it.
+        flat: The parameters; where they stand is where f is taken.
+        gradient: Gradient `[n]` of the last call; the next one overwrites it.
+        examples: Number of examples.
+        passes: How often the data have been passed over.
     """
 
     def __init__(self, model: nn.Module, batches: Batches, loss: Loss) -> None:
@@ -65,54 +66,53 @@ class MeanLoss:
         self._pieces = self.flat.views(self.gradient)
 
     def __call__(self) -> float:
-        """f at the parameters as they stand; the gradient goes to `gradient`."""
+        """Value of f where the parameters stand; its gradient goes to `gradient`."""
         self.passes += 1
-        return self._accumulate(self.batches, self.examples)
-
-    def check_deterministic(self) -> None:
-        """Evaluate a first few examples twice and compare, which catches what differs from one pass to the next.
-
-        Raises:
-            UsageError: loss or gradient of the two evaluations differ.
-        """
-        batch = _few(self.batches[0])
-        losses, gradients = [], []
-        for _ in range(2):
-            losses.append(self._accumulate([batch], len(batch[1])))
-            gradients.append(self.gradient.clone())
-        gap = torch.linalg.vector_norm(gradients[0] - gradients[1]).item()
-        size = torch.linalg.vector_norm(gradients[0]).item()
-        if not math.isfinite(losses[0]):
-            return  # the start loss tells it better
-        if abs(losses[0] - losses[1]) > 1e-4 * abs(losses[0]) or gap > 1e-2 * size:
-            raise UsageError(
-                f"the loss is not deterministic: two evaluations of the same examples gave {losses[0]:.9g} and"
-                f" {losses[1]:.9g} (gradients {gap:.3g} apart, norm {size:.3g}). Switch off what draws random numbers"
-                " in forward or in the loss."
-            )
-
-    def _accumulate(self, batches: Batches, examples: int) -> float:
         self.gradient.zero_()
         total = torch.zeros((), dtype=torch.float64, device=self.gradient.device)
-        with torch.enable_grad():
-            for batch in batches:
-                inputs, targets = placed(batch, self.gradient.device)
-                outputs = self.model(inputs)
-                if isinstance(outputs, Tensor):
-                    outputs = outputs.double()
-                share = self.loss(outputs, targets) * (len(targets) / examples)
-                total += share.detach()
-                self._add(torch.autograd.grad(share, self.flat.parameters, allow_unused=True))
+        for batch in self.batches:
+            inputs, targets = placed(batch, self.gradient.device)
+            with torch.enable_grad():
+                share = mean_loss(self.loss, self.model(inputs), targets) * (len(targets) / self.examples)
+            total += share.detach()
+            self._add(share)
         return total.item()
 
-    def _add(self, gradients: Sequence[Tensor | None]) -> None:
-        used = [(piece, g) for piece, g in zip(self._pieces, gradients, strict=True) if g is not None]
-        torch._foreach_add_([piece for piece, _ in used], [g for _, g in used])
+    def differentiate(self, value: Tensor) -> Tensor:
+        """Gradient `[n]` of `value`, computed from the parameters as they stand; it overwrites `gradient`."""
+        self.gradient.zero_()
+        self._add(value)
+        return self.gradient
 
+    def check_deterministic(self) -> None:
+        """Take the loss of a few examples twice and compare, which finds what differs from one pass to the next.
 
-def _few(batch: tuple[object, Tensor], limit: int = 256) -> tuple[object, Tensor]:
-    """The first examples of a batch, or all where the inputs are not one tensor with the examples first."""
-    inputs, targets = batch
-    if isinstance(inputs, Tensor) and len(inputs) == len(targets):
-        return inputs[:limit], targets[:limit]
-    return batch
+        Raises:
+            UsageError: Loss or gradient of the two differ.
+        """
+        inputs, targets = placed(sample(self.batches, PROBE) or self.batches[0], self.gradient.device)
+        found = []
+        for _ in range(2):
+            with torch.enable_grad():
+                value = mean_loss(self.loss, self.model(inputs), targets)
+            if value.ndim != 0:
+                raise UsageError(
+                    f"the loss must be one number a batch, got the shape {tuple(value.shape)}: take a mean."
+                )
+            found.append((value.item(), self.differentiate(value).clone()))
+        (first, start), (second, again) = found
+        size, gap = torch.linalg.vector_norm(start).item(), torch.linalg.vector_norm(start - again).item()
+        if math.isfinite(first) and (abs(first - second) > 1e-4 * abs(first) or gap > 1e-2 * size):
+            raise UsageError(
+                f"the loss is not deterministic: twice the same examples gave {first:.9g} and {second:.9g}, gradients"
+                f" {gap:.3g} apart (norm {size:.3g}). Switch off what draws random numbers in the model or the loss."
+            )
+
+    def _add(self, value: Tensor) -> None:
+        """Add the gradient of `value`. Not by `backward`: that would set `.grad` and run the hooks of DDP."""
+        gradients = torch.autograd.grad(value, self.flat.parameters, allow_unused=True)
+        if all(gradient is not None for gradient in gradients):
+            torch._foreach_add_(self._pieces, gradients)
+        else:
+            used = [(piece, g) for piece, g in zip(self._pieces, gradients, strict=True) if g is not None]
+            torch._foreach_add_([piece for piece, _ in used], [g for _, g in used])

@@ -13,8 +13,8 @@ from torchmetrics import MeanMetric
 
 from bsgap.data import Batches
 from bsgap.errors import UsageError
-from bsgap.measures import Evaluation, evaluate, evaluation_mode
-from bsgap.measures.modes import full_precision
+from bsgap.measures import Evaluation, evaluate
+from bsgap.measures.modes import measuring
 from bsgap.seeding import derive, global_seed
 from bsgap.tasks.step import mean_gradient, optimizer_step
 
@@ -136,7 +136,7 @@ class ImageClassification(pl.LightningModule):
     def _evaluation_step(self, batch: tuple[Tensor, Tensor], stage: str) -> None:
         inputs, targets = batch
         # As in `evaluate`, whatever the precision of the training.
-        with evaluation_mode(self.network, self.statistics, [batch]), full_precision(self.network), torch.no_grad():
+        with measuring(self.network, [batch], self.statistics), torch.no_grad():
             logits = self(inputs)
             loss = cross_entropy(logits, targets)
         self.accuracy((logits.argmax(1) == targets).float())

@@ -16,7 +16,7 @@ def study(name: str) -> Study:
         UsageError: There is no such paper.
     """
     if name not in NAMES:
-        raise UsageError(f"unknown paper {name!r}: expected one of {', '.join(NAMES)}. `reproduce list` describes them.")
+        raise UsageError(f"unknown paper {name!r}: expected one of {', '.join(NAMES)}; see `reproduce list`.")
     from reproduce.papers import keskar
 
     return keskar.STUDY

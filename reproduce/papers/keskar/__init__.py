@@ -11,16 +11,16 @@ _COSTLY = "an epoch takes minutes on two cores; use --scale gpu"
 
 # Seeds by network. The accuracy gap needs five for a verdict.
 _SEEDS = {
-    "demo": {"small": 5, "F1": 3},
+    "demo": {"small": 5, "F1": 5},
     "laptop": {"F1": 5, "C1": 3},
     "gpu": {"F1": 5, "C1": 5, "C2": 3, "C3": 5, "C4": 3},
     "paper": {"F1": 5, "F2": 5, "C1": 5, "C2": 5, "C3": 5, "C4": 5},
 }
 _ABSENT = {
-    "demo": {name: _ANALOGUE for name in ("F2", "C1", "C2", "C3", "C4")},
+    "demo": dict.fromkeys(("F2", "C1", "C2", "C3", "C4"), _ANALOGUE),
     "laptop": {
         "F2": "TIMIT is licensed and its 721,329 frames exceed the budget; use --scale paper",
-        **{name: _COSTLY for name in ("C2", "C3", "C4")},
+        **dict.fromkeys(("C2", "C3", "C4"), _COSTLY),
     },
     "gpu": {"F2": "TIMIT is licensed; use --scale paper"},
 }
@@ -39,7 +39,8 @@ def _notes(plan: Plan) -> list[str]:
         "“Until the loss ceases to improve” is read as: no fall by 1 % of the loss on a fixed sample of training "
         "examples for a stated number of epochs, or the budget ends.",
     ]
-    analogues = [SETTINGS[plan.scale][name].data for name in plan.networks if "analogue" in SETTINGS[plan.scale][name].data]
+    described = [SETTINGS[plan.scale][name].data for name in plan.networks]
+    analogues = [text for text in described if "analogue" in text]
     if analogues:
         notes.append("Analogues, where network or data are not the paper's: " + "; ".join(analogues) + ".")
     if plan.scale == "laptop" and "C1" in plan.networks:

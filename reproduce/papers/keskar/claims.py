@@ -175,7 +175,7 @@ def _warm(plan: Plan, results: Results, network: str) -> Iterator[Claim]:
         "Fig. 5",
         "falls with the start's epoch (P, curve)",
         _paired(sharp["cold"], sharp["warm"], "ratio"),
-        quantity="sharpness at the end, random start over latest warm start, ε = 1e-3, reading (b), ratio on the log scale",
+        quantity="sharpness at the end, random start over latest warm start, ε = 1e-3, reading (b), log-scale ratio",
         minimal=SHARPER,
         scale=plan.scale,
     )

@@ -51,7 +51,7 @@ SETTINGS: dict[str, dict[str, Setting]] = {
             "small convolutional network on digits (analogue)", 10, 100, (10, 20, 50, 100, 200), (1, 2, 4, 8, 16), 10,
             seconds=0.25, pass_seconds=0.02,
         ),
-        "F1": Setting("F1 on digits (analogue)", 10, 100, seconds=0.35, pass_seconds=0.08),
+        "F1": Setting("F1 at a quarter of its width on digits (analogue)", 10, 100, seconds=0.35, pass_seconds=0.08),
     },
     "laptop": {
         "F1": Setting(
