@@ -134,15 +134,12 @@ class ImageClassification(pl.LightningModule):
         return evaluate(self.network, batches, loss=cross_entropy, statistics=self.statistics)
 
     def _evaluation_step(self, batch: tuple[Tensor, Tensor], stage: str) -> None:
-        inputs, targets = batch
-        # As in `evaluate`, whatever the precision of the training.
-        with measuring(self.network, [batch], self.statistics), torch.no_grad():
-            logits = self(inputs)
-            loss = cross_entropy(logits, targets)
-        self.accuracy((logits.argmax(1) == targets).float())
-        options: dict[str, Any] = {"on_epoch": True, "batch_size": len(targets), "prog_bar": True}
-        self.log(f"{stage}_loss", loss, sync_dist=True, **options)
-        self.log(f"{stage}_accuracy", self.accuracy, **options)
+        found = self.evaluate([batch])
+        options: dict[str, Any] = {"on_epoch": True, "batch_size": found.examples, "prog_bar": True}
+        self.log(f"{stage}_loss", found.loss, sync_dist=True, **options)
+        if found.accuracy is not None:
+            self.accuracy.update(found.accuracy, found.examples)
+            self.log(f"{stage}_accuracy", self.accuracy, **options)
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         """Log `validation_loss` and `validation_accuracy`."""

@@ -20,6 +20,7 @@ from reproduce.papers.keskar.trials import (
     evaluation,
     main,
     matched,
+    measured_seeds,
     pairs,
     path,
     reading,
@@ -127,7 +128,8 @@ def _table3(plan: Plan, results: Results) -> tuple[drawing.Table, pd.DataFrame] 
 def _table4_measures(plan: Plan, results: Results) -> list[Measure]:
     return [
         sharpness(plan, network, trial, "final", "lbfgsb", epsilon, SUBSPACE)
-        for (network, _, _, trial), epsilon in product(_each(plan), EPSILONS)
+        for (network, seed, _, trial), epsilon in product(_each(plan), EPSILONS)
+        if seed in measured_seeds(plan, network)
     ]
 
 
@@ -295,7 +297,7 @@ def _fig5(plan: Plan, results: Results) -> tuple[Figure, pd.DataFrame] | None:
 # Fig. 6 --------------------------------------------------------------------------------------------------------------
 def _fig6_each(plan: Plan, results: Results) -> Iterator[tuple[str, int, str, Trial, str, dict[str, float]]]:
     for network, seed, method, trial in _each(plan):
-        if seed < 3:
+        if seed < setting(plan, network).followed:
             for name, moment in results.kept(trial).items():
                 if name.startswith("loss-"):
                     yield network, seed, method, trial, name, moment
