@@ -19,7 +19,7 @@ class Maximum:
         value: Largest value seen, at least `start`.
         iterations: Iterations done.
         share_at_bound: Share of the coordinates that are at their bound at the best point.
-        converged: The maximiser stopped by itself, not for want of iterations.
+        converged: Whether no coordinate wants to move at the best point: a first-order maximum over the box.
         message: Why it stopped.
     """
 

@@ -44,7 +44,7 @@ class Sharpness:
         iterations: Iterations of the maximiser.
         evaluations: Passes over the data with gradient, the one at the start included.
         share_at_bound: Share of the coordinates of y that are at their bound where the largest loss was seen.
-        converged: Whether the maximiser stopped by itself, not at the limit of iterations.
+        converged: Whether the maximiser found a first-order maximum: no coordinate wants to move within the box.
         message: Why it stopped.
         statistics: Source of the BatchNorm statistics.
         examples: Number of examples.

@@ -17,7 +17,7 @@ from torch import Tensor
 from bsgap.measures.maximum import Best, Function, Maximum
 
 RACE = 3  # starts that are evaluated before one of them is climbed
-RANDOM = 2  # random vertices, when the other starts have been climbed
+FRUITLESS = 5  # random starts in a row without a rise of the largest value, after which the ascent ends
 RISE = 0.01  # relative; after a step that gains less, another start is climbed
 
 
@@ -33,7 +33,8 @@ def vertex_ascent(
     With g = 2∇f(y_k) - ∇f(y_{k-1}), the gradient to be expected at the next vertex, which shortens slow climbs. A
     coordinate without gradient stays. The starts are the vertex of the gradient at 0, those given, and then random
     ones. The first three are evaluated, the highest is climbed until a step gains less than 1 % or the vertex repeats,
-    then the next. The ascent has converged when no start is left.
+    then the next. It has converged when ∇f at the best vertex has the signs of that vertex, so that no coordinate
+    wants to move: a first-order maximum over the box.
 
     Args:
         function: Value and gradient.
@@ -42,40 +43,52 @@ def vertex_ascent(
         generator: Draws the random vertices.
         starts: Further starts as int8 signs `[p]`, the most promising first; called after the evaluation at 0.
     """
-    best = Best(function, width)
-    first = _signs(best(torch.zeros_like(width))[1])
+    ascent = _Ascent(function, width, iterations)
+    first = _signs(ascent.best(torch.zeros_like(width))[1])
     waiting = deque(signs for signs in (first, *starts()) if signs.any())
     reached: list[tuple[float, Tensor, Tensor]] = []  # value and signs of a vertex, signs of the next one
-    left, racing, drawn = iterations, RACE, 0
-    while left:
-        if reached and not (racing and waiting):
+    racing, fruitless = RACE, 0
+    while ascent.left and fruitless < FRUITLESS:
+        if (waiting and racing > 0) or not reached:
+            racing -= 1
+            signs = waiting.popleft() if waiting else _random_signs(width, generator)
+            value, gradient = ascent.visit(signs)
+            reached.append((value, signs, _signs(gradient, signs)))
+        else:
             highest = max(range(len(reached)), key=lambda index: reached[index][0])
-            left = _climb(best, width, *reached.pop(highest), left)
-            continue
-        if not waiting:
-            if drawn == RANDOM:
-                return best.maximum(iterations - left, True, "no start rises further")
-            waiting.append(_random_signs(width, generator))
-            drawn += 1
-        signs = waiting.popleft()
-        value, gradient = best(signs * width)
-        reached.append((value, signs, _signs(gradient, signs)))
-        left, racing = left - 1, max(racing - 1, 0)
-    return best.maximum(iterations, False, "iteration limit")
+            before = ascent.best.value
+            ascent.climb(*reached.pop(highest))
+            fruitless = 0 if waiting or reached or ascent.best.value > before else fruitless + 1
+    message = "iteration limit" if not ascent.left else "no start rises further"
+    return ascent.best.maximum(iterations - ascent.left, ascent.stationary, message)
 
 
-def _climb(best: Best, width: Tensor, value: float, signs: Tensor, following: Tensor, left: int) -> int:
-    """Go on from the vertex `signs` to `following` and further; returns how many evaluations are left."""
-    previous: Tensor | None = None
-    while left and not torch.equal(following, signs):
-        signs = following
-        risen, gradient = best(signs * width)
-        left -= 1
-        if risen <= value + RISE * abs(value):
-            break
-        following = _signs(gradient if previous is None else 2 * gradient - previous, signs)
-        value, previous = risen, gradient.clone()
-    return left
+class _Ascent:
+    """The evaluations left, the best vertex so far, and whether no coordinate wants to leave it."""
+
+    def __init__(self, function: Function, width: Tensor, left: int) -> None:
+        self.best, self.width, self.left = Best(function, width), width, left
+        self.stationary = False
+
+    def visit(self, signs: Tensor) -> tuple[float, Tensor]:
+        """Value and gradient at the vertex `signs`."""
+        self.left -= 1
+        before = self.best.value
+        value, gradient = self.best(signs * self.width)
+        if value > before:
+            self.stationary = torch.equal(_signs(gradient, signs), signs)
+        return value, gradient
+
+    def climb(self, value: float, signs: Tensor, following: Tensor) -> None:
+        """Go from the vertex `signs` to `following` and on, while it rises and evaluations are left."""
+        previous: Tensor | None = None
+        while self.left and not torch.equal(following, signs):
+            signs = following
+            risen, gradient = self.visit(signs)
+            if risen <= value + RISE * abs(value):
+                break
+            following = _signs(gradient if previous is None else 2 * gradient - previous, signs)
+            value, previous = risen, gradient.clone()
 
 
 def _signs(gradient: Tensor, otherwise: Tensor | None = None) -> Tensor:
