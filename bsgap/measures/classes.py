@@ -17,13 +17,13 @@ SMALLEST = 256  # examples of the sample, at least
 KEPT = 4  # starts
 
 
-def class_starts(mean: MeanLoss, box: Box) -> list[Tensor]:
+def class_starts(mean: MeanLoss, box: Box, first: Tensor) -> list[Tensor]:
     """Signs `[p]` of the vertices width·sign(∇ mean_i(z_ic - z_iy)), best first, for logits z, targets y, classes c.
 
-    They are ranked by the loss at the vertex on an evenly spaced sample of the data. The sample is so small that all
-    classes together cost about half a pass over the data; where there are too many classes for that, those with the
-    largest mean of z_ic - z_iy are taken. At most four vertices are returned, none where the outputs are no logits of
-    classes or the inputs cannot be sampled.
+    They are ranked by the loss at the vertex on an evenly spaced sample of the data; those that are below the vertex
+    `first` there are left out, and at most four are returned. The sample is so small that all classes together cost
+    about half a pass over the data; where there are too many classes for that, those with the largest mean of
+    z_ic - z_iy are taken. None are returned where the outputs are no logits or the inputs cannot be sampled.
     """
     probe = sample(mean.batches, SMALLEST)
     if probe is None:
@@ -37,8 +37,8 @@ def class_starts(mean: MeanLoss, box: Box) -> list[Tensor]:
     candidates = margins.topk(min(budget, len(margins))).indices.tolist()
     probe = sample(mean.batches, max(SMALLEST, mean.examples // (3 * len(candidates))))
     assert probe is not None
-    inputs, targets = placed(probe, mean.gradient.device)
     ranked: list[tuple[float, Tensor]] = []
+    least = _loss_at(mean, box, first, probe)
     for candidate in candidates:
         box.place(torch.zeros_like(box.width), mean.flat.vector)
         with torch.enable_grad():
@@ -46,11 +46,18 @@ def class_starts(mean: MeanLoss, box: Box) -> list[Tensor]:
             assert margins is not None
             slope = box.pull(mean.differentiate(margins[candidate]))
         signs = torch.sign(slope).to(torch.int8)
-        box.place(signs * box.width, mean.flat.vector)
-        with torch.no_grad():
-            value = mean_loss(mean.loss, mean.model(inputs), targets).item()
-        ranked = sorted([*ranked, (value, signs)], key=lambda start: -start[0])[:KEPT]
+        value = _loss_at(mean, box, signs, probe)
+        if value > least:
+            ranked = sorted([*ranked, (value, signs)], key=lambda start: -start[0])[:KEPT]
     return [signs for _, signs in ranked]
+
+
+@torch.no_grad()
+def _loss_at(mean: MeanLoss, box: Box, signs: Tensor, batch: tuple[Tensor, Tensor]) -> float:
+    """Loss on `batch` at the vertex `signs`."""
+    box.place(signs * box.width, mean.flat.vector)
+    inputs, targets = placed(batch, mean.gradient.device)
+    return mean_loss(mean.loss, mean.model(inputs), targets).item()
 
 
 def _margins(mean: MeanLoss, batch: tuple[Tensor, Tensor]) -> Tensor | None:

@@ -135,7 +135,7 @@ def keskar_sharpness(
             found = lbfgsb(function, box.width, iterations)
         else:
             draws = generator(seed, "vertices")
-            found = vertex_ascent(function, box.width, iterations, draws, lambda: class_starts(mean, box))
+            found = vertex_ascent(function, box.width, iterations, draws, lambda first: class_starts(mean, box, first))
     return Sharpness(
         value=100 * (found.value - found.start) / (1 + found.start),
         start_loss=found.start,

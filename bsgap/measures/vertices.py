@@ -17,8 +17,7 @@ from torch import Tensor
 from bsgap.measures.maximum import Best, Function, Maximum
 
 RACE = 3  # starts that are evaluated before one of them is climbed
-FRUITLESS = 5  # random starts in a row without a rise of the largest value, after which the ascent ends
-RISE = 0.01  # relative; after a step that gains less, another start is climbed
+RISE = 0.01  # share of the rise so far; after a step that gains less, another start is climbed
 
 
 def vertex_ascent(
@@ -26,7 +25,7 @@ def vertex_ascent(
     width: Tensor,
     iterations: int,
     generator: torch.Generator,
-    starts: Callable[[], Sequence[Tensor]] = tuple,
+    starts: Callable[[Tensor], Sequence[Tensor]] = lambda first: (),
 ) -> Maximum:
     """Maximise over the vertices of |y_i| <= width_i: y ← width·sign(g) from several starts in turn.
 
@@ -39,16 +38,16 @@ def vertex_ascent(
     Args:
         function: Value and gradient.
         width: Half widths of the box `[p]`, positive.
-        iterations: Vertices to evaluate, at most.
+        iterations: Vertices to evaluate.
         generator: Draws the random vertices.
-        starts: Further starts as int8 signs `[p]`, the most promising first; called after the evaluation at 0.
+        starts: From the signs of the gradient at 0, further starts as int8 signs `[p]`, the most promising first.
     """
     ascent = _Ascent(function, width, iterations)
     first = _signs(ascent.best(torch.zeros_like(width))[1])
-    waiting = deque(signs for signs in (first, *starts()) if signs.any())
+    waiting = deque(signs for signs in (first, *starts(first)) if signs.any())
     reached: list[tuple[float, Tensor, Tensor]] = []  # value and signs of a vertex, signs of the next one
-    racing, fruitless = RACE, 0
-    while ascent.left and fruitless < FRUITLESS:
+    racing = RACE
+    while ascent.left:
         if (waiting and racing > 0) or not reached:
             racing -= 1
             signs = waiting.popleft() if waiting else _random_signs(width, generator)
@@ -56,11 +55,9 @@ def vertex_ascent(
             reached.append((value, signs, _signs(gradient, signs)))
         else:
             highest = max(range(len(reached)), key=lambda index: reached[index][0])
-            before = ascent.best.value
             ascent.climb(*reached.pop(highest))
-            fruitless = 0 if waiting or reached or ascent.best.value > before else fruitless + 1
-    message = "iteration limit" if not ascent.left else "no start rises further"
-    return ascent.best.maximum(iterations - ascent.left, ascent.stationary, message)
+    message = "first-order maximum" if ascent.stationary else "iteration limit"
+    return ascent.best.maximum(iterations, ascent.stationary, message)
 
 
 class _Ascent:
@@ -85,7 +82,7 @@ class _Ascent:
         while self.left and not torch.equal(following, signs):
             signs = following
             risen, gradient = self.visit(signs)
-            if risen <= value + RISE * abs(value):
+            if risen <= value + RISE * max(value - (self.best.start or 0.0), 0.0):
                 break
             following = _signs(gradient if previous is None else 2 * gradient - previous, signs)
             value, previous = risen, gradient.clone()
