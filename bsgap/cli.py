@@ -8,21 +8,18 @@ run is finished it holds `last.ckpt`, from which the same command continues.
 
 import hashlib
 import json
-import signal
+import os
 import sys
-import threading
-import time
 import zipfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import torch
 import yaml
 from jsonargparse import ArgumentError, ArgumentParser, Namespace
-from pytorch_lightning import Callback, LightningDataModule, LightningModule
+from pytorch_lightning import Callback, LightningDataModule, LightningModule, Trainer
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
@@ -32,6 +29,7 @@ from bsgap.callbacks.outcome import SUMMARY
 from bsgap.callbacks.wandb import WeightsAndBiases
 from bsgap.errors import Interrupted, UsageError
 from bsgap.files import check_writable, write_text
+from bsgap.signals import stoppable
 from bsgap.terminal import one_line, quiet, usage_error
 
 CONFIG = "config.yaml"
@@ -41,7 +39,6 @@ OBSERVERS = ("config", "ckpt_path", "weights_only", "threads", "resume", "keep",
 TRAINER = ("max_epochs", "max_steps", "precision", "limit_train_batches", "overfit_batches")
 
 _COMMANDS = ("fit", "validate", "test")
-_ECHO_SECONDS = 0.3  # `timeout`, `uv run` and others pass on what the terminal has already sent: that is no second Ctrl-C
 
 
 class BsgapCLI(LightningCLI):
@@ -156,12 +153,23 @@ class BsgapCLI(LightningCLI):
         except ValueError as error:
             raise usage_error(error) or error from None
 
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        """Build the trainer.
+
+        Raises:
+            UsageError: Lightning refuses one of its options.
+        """
+        try:
+            return super().instantiate_trainer(**kwargs)
+        except (ValueError, MisconfigurationException) as error:
+            raise UsageError(one_line(error)) from None
+
     def before_fit(self) -> None:
         """Store the resolved configuration with the run, and give it to W&B."""
         config, root = self.config["fit"], Path(self.trainer.default_root_dir)
         stored = root / CONFIG
         logged = config.wandb.mode != "disabled"
-        given = [Path(str(path)).resolve() for path in config.config or ()]
+        given = [Path(os.fspath(path)).resolve() for path in config.config or ()]
         if not self.trainer.is_global_zero or (stored.resolve() in given and not logged):
             return
         resolved = _resolved(self.parser, self.config)
@@ -225,21 +233,20 @@ def resolve(*configs: Path, overrides: dict[str, Any] | None = None) -> dict[str
 def _resolved(parser: LightningArgumentParser, config: Namespace) -> dict[str, Any]:
     """The configuration of a run, to be stored: without its folder and what else belongs to one sitting only."""
     values = yaml.safe_load(parser.dump(config, skip_validation=True))["fit"]
-    values.pop("config", None)
-    values["trainer"]["default_root_dir"] = values["ckpt_path"] = None
-    values["resume"]["recipe"] = ""
+    for section, name in ((values, "config"), (values, "ckpt_path"), (values, "weights_only")):
+        section.pop(name, None)
+    values["trainer"].pop("default_root_dir", None)
+    values["resume"].pop("recipe", None)
     return values
 
 
 def _build_parsers() -> None:
-    class ParserOnly(BsgapCLI):
+    class ParserOnly(BsgapCLI):  # LightningCLI does everything in its constructor: leave it after the first part
         def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
             raise InterruptedError
 
-    try:
+    with suppress(InterruptedError):
         ParserOnly([])
-    except InterruptedError:
-        pass
 
 
 def build(model: dict[str, Any]) -> tuple[Any, None]:
@@ -247,34 +254,8 @@ def build(model: dict[str, Any]) -> tuple[Any, None]:
     parser = ArgumentParser(exit_on_error=False)
     parser.add_subclass_arguments(LightningModule, "model", fail_untyped=False)
     parsed = parser.parse_object({"model": model})
-    return parser.instantiate_classes(parsed).model, None
-
-
-@contextmanager
-def stoppable() -> Iterator[None]:
-    """Inside, the first Ctrl-C or SIGTERM asks a training run to save and stop; a second Ctrl-C ends it at once.
-
-    What is no training loop, such as the reading of the data, ends at once on the first.
-    """
-    if threading.current_thread() is not threading.main_thread():  # where Python allows no handlers
-        yield
-        return
-    asked: list[float] = []
-
-    def answer(number: int, frame: FrameType | None) -> None:
-        again = bool(asked) and number == signal.SIGINT and time.monotonic() - asked[0] > _ECHO_SECONDS
-        asked.append(time.monotonic())
-        if again or not resume_point.asking:
-            raise Interrupted("stopped at once; the same command continues from the last resume point, if there is one")
-
-    before = {number: signal.signal(number, answer) for number in (signal.SIGINT, signal.SIGTERM)}
-    question, resume_point.should_stop = resume_point.should_stop, lambda: bool(asked)
-    try:
-        yield
-    finally:
-        resume_point.should_stop = question
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    instantiate = getattr(parser, "instantiate", parser.instantiate_classes)  # its name from jsonargparse 4.49 on
+    return instantiate(parsed).model, None
 
 
 def main(args: Sequence[str] | None = None) -> int:

@@ -47,6 +47,10 @@ def check_writable(folder: Path) -> None:
     Raises:
         UsageError: It cannot be made or written to.
     """
-    with whole(folder / ".writable") as aside:
-        aside.touch()
-    (folder / ".writable").unlink(missing_ok=True)
+    probe = folder / ".writable"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe.touch()
+        probe.unlink(missing_ok=True)
+    except OSError as error:
+        raise UsageError(f"cannot write to {folder} ({error.strerror}). Choose another folder.") from None

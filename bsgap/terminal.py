@@ -45,9 +45,9 @@ def quiet() -> None:
 
 
 def one_line(error: BaseException) -> str:
-    """The message of an error on one line, without what jsonargparse says of every error in a nested option.
+    r"""The message of an error on one line, without what jsonargparse says of every error in a nested option.
 
-    >>> one_line(ValueError("Parser key 'data':\\n  Subtypes: [a, b]\\n  Errors:\\n    - batch_size: expected an int"))
+    >>> one_line(ValueError("Parser key 'data':\n  Subtypes: [a, b]\n  Errors:\n    - batch_size: expected an int"))
     "Parser key 'data': batch_size: expected an int"
     """
     lines = [line.strip().removeprefix("- ") for line in str(error).splitlines()]

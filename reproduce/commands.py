@@ -4,26 +4,23 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from bsgap.errors import UsageError
-from reproduce.claims import Claim
 from reproduce.cli import INTERRUPTED, PAPERS, published_folders
-from reproduce.engines.eta import duration
+from reproduce.console import counted, print_claims, print_end, print_plan
 from reproduce.output import write
 from reproduce.papers import study as study_of
-from reproduce.planning import artifacts, make_plan, trials, with_data_at_hand
+from reproduce.planning import check_data, make_plan, trials, with_data_at_hand
 from reproduce.progress import Progress
 from reproduce.results import Results
 from reproduce.runner import Runner
 from reproduce.store import Store
-from reproduce.study import SCALES, Plan, Study
-from reproduce.tracking import track
-
-COLOURS = {"reproduced": "green", "not reproduced": "red", "inconclusive": "yellow", "not run": "bright_black"}
+from reproduce.study import SCALES
+from reproduce.tracking import track, usable_mode
 
 
 def reproduce_paper(
@@ -38,39 +35,41 @@ def reproduce_paper(
         raise UsageError(f"--jobs must be at least 1, got {jobs}.")
     if data_root is not None:
         os.environ["BSGAP_DATA"] = str(Path(data_root).resolve())  # the workers read it
-    if download:
-        _download(study, plan, data_root)
-    _writable(Path(out))
+    if not dry_run:
+        _check_writable(Path(out))
+        if download:
+            for name in {study.data(network, scale) for network in plan.networks}:
+                check_data(name, data_root, download=True)
     store = Store(Path(out), [] if fresh else published_folders())
     results = Results(store, data_root)
     plan = with_data_at_hand(study, plan, results)
-    tracking = {"mode": wandb, "project": "bsgap", "group": paper, "folder": str(Path(out).resolve() / "wandb")}
+    mode, problem = (wandb, None) if dry_run else usable_mode(wandb)
+    tracking = {"mode": mode, "project": "bsgap", "group": paper, "folder": str(Path(out).resolve())}
     runner = Runner(study, plan, results, tracking, retry_failed)
     threads = max(results.config(trial)["threads"] or 1 for trial in runner.all_trials.values())
     workers = jobs or max(1, _cores() // threads)
-    _print_plan(console, runner, workers)
+    print_plan(console, runner, workers)
     if dry_run:
         return 0
     started = time.monotonic()
     interrupted = False
     if runner.pending() or runner.pending_measures():
-        summary = runner.run(workers, threads, Progress(workers))
-        interrupted = summary.interrupted
+        interrupted = runner.run(workers, threads, Progress(workers)).interrupted
     folder = Path(out) / paper / scale
     claims, manifest = write(runner, folder, workers)
     if not interrupted:
-        track(runner, claims, folder, manifest)
-    _print_claims(console, claims)
-    for warning in store.warnings:
-        console.print(f"[yellow]{warning}[/]")
-    _print_end(console, runner, manifest, folder, time.monotonic() - started)
+        problem = problem or track(runner, claims, folder, manifest)
+    print_claims(console, claims)
+    print_end(console, runner, manifest, folder, time.monotonic() - started)
+    if problem:
+        console.print(f"[yellow]{escape(problem)}[/]")
     if interrupted:
         console.print("interrupted: nothing is lost, the same command continues")
         return INTERRUPTED
     return 1 if runner.failures or runner.given_up() else 0
 
 
-def _writable(out: Path) -> None:
+def _check_writable(out: Path) -> None:
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -79,75 +78,8 @@ def _writable(out: Path) -> None:
         raise UsageError(f"--out {out} cannot be written to (permission denied). Choose another folder.")
 
 
-def _download(study: Study, plan: Plan, root: str | None) -> None:
-    from bsgap.data import sources
-    from bsgap.data.files import data_root
-
-    for name in {study.data(network, plan.scale) for network in plan.networks}:
-        sources.load(name, data_root(root), download=True)
-
-
 def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _print_plan(console: Console, runner: Runner, workers: int) -> None:
-    plan, results = runner.plan, runner.results
-    console.print(f"[bold]{runner.study.title}[/] · scale {plan.scale}")
-    for network in plan.networks:
-        console.print(f"  {network}: {plan.seeds[network]} seeds")
-    for network, reason in plan.not_run.items():
-        console.print(f"  {network}: not run ({reason})", style="bright_black")
-    table = Table("figure or table", "runs", "of them new", box=None, pad_edge=False, header_style="bold")
-    seen: set[str] = set()
-    for artifact in artifacts(runner.study, plan):
-        ids = {results.id(trial) for trial in artifact.trials(plan)}
-        table.add_row(f"{artifact.name}  {artifact.title}", str(len(ids)), str(len(ids - seen)))
-        seen |= ids
-    console.print(table)
-    pending = runner.pending()
-    done = [results.run(trial) for trial in runner.all_trials.values()]
-    published = sum(1 for run in done if run is not None and run.published)
-    finished = sum(1 for run in done if run is not None)
-    seconds = sum(trial.seconds for trial in pending) / workers
-    measures = sum(measure.seconds for measure in runner.pending_measures()) / workers
-    line = f"{len(runner.all_trials)} runs: {finished} done"
-    line += f" ({published} of them published)" if published else ""
-    line += f", {len(pending)} to train on {workers} worker{'s' if workers > 1 else ''}"
-    line += f", about {duration(seconds + measures)} and measurements" if pending else ""
-    if runner.given_up():
-        line += f", {len(runner.given_up())} failed earlier (--retry-failed trains them again)"
-    console.print(line)
-
-
-def _print_claims(console: Console, claims: list[Claim]) -> None:
-    if not claims:
-        return
-    table = Table("claim", "reported", "ours", "n", "verdict", header_style="bold", box=None, pad_edge=False)
-    for claim in claims:
-        colour = COLOURS[claim.verdict]
-        table.add_row(
-            claim.statement, str(claim.reported or "–"), _measured(claim), str(claim.n_seeds),
-            f"[{colour}]{claim.verdict}[/]",
-        )  # fmt: skip
-    console.print(table)
-
-
-def _measured(claim: Claim) -> str:
-    if claim.measured is None:
-        return "–"
-    bounds = "" if claim.uncertainty is None else f" [{claim.uncertainty[0]:.3g}, {claim.uncertainty[1]:.3g}]"
-    return f"{claim.measured:.3g}{bounds}"
-
-
-def _print_end(console: Console, runner: Runner, manifest: dict[str, Any], folder: Path, seconds: float) -> None:
-    for label, text in runner.failures.items():
-        last = [line for line in text.strip().splitlines() if line.strip()]
-        console.print(f"[red]failed[/] {label}: {last[-1] if last else 'no message'}")
-    names = [entry["name"] for entry in manifest["figures"] + manifest["tables"]]
-    console.print(f"{len(names)} figures and tables, claims.json and runs.csv in {folder} ({duration(seconds)})")
-    if manifest["not_drawn"]:
-        console.print(f"not drawn, for lack of runs: {', '.join(manifest['not_drawn'])}")
 
 
 def list_papers() -> int:
@@ -159,7 +91,7 @@ def list_papers() -> int:
         for artifact in study.artifacts:
             console.print(f"  {artifact.name:9} {artifact.title}")
         for scale in SCALES:
-            networks = ", ".join(f"{net} ({count} seeds)" for net, count in study.networks[scale].items())
+            networks = ", ".join(f"{net} ({counted(count, 'seed')})" for net, count in study.networks[scale].items())
             console.print(f"  --scale {scale:7} {networks}")
     return 0
 
@@ -187,7 +119,7 @@ def status(paper: str | None, out: str, data_root: str | None) -> int:
     for key in failures:
         console.print(f"failed: {key}, see {store.path(key) / 'error.txt'}")
     for warning in store.warnings:
-        console.print(f"[yellow]{warning}[/]")
+        console.print(f"[yellow]{escape(warning)}[/]")
     return 0
 
 
@@ -200,7 +132,7 @@ def take(folder: str, out: str, data_root: str | None) -> int:
     counts = f"{len(found.imported)} runs imported, {len(found.skipped)} known already"
     console.print(f"{counts}, {len(found.refused)} refused")
     for key, reason in found.refused.items():
-        console.print(f"[yellow]refused[/] {key}: {reason}")
+        console.print(f"[yellow]refused[/] {key}: {escape(reason)}")
     return 1 if found.refused else 0
 
 

@@ -1,6 +1,7 @@
 """The files of one command: figures with the data behind them, tables, tidy runs, claims, and a manifest."""
 
 import json
+import traceback
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -11,38 +12,39 @@ import pandas as pd
 from bsgap.files import write_text
 from reproduce import drawing
 from reproduce.claims import Claim, write_claims
+from reproduce.earlier import Earlier
 from reproduce.machine import commit, machine, versions
 from reproduce.planning import artifacts
 from reproduce.runner import Runner
+from reproduce.study import Artifact
 
 
 def write(runner: Runner, folder: Path, jobs: int) -> tuple[list[Claim], dict[str, Any]]:
     """Draw and write everything that the results allow, into `folder` (`results/PAPER/SCALE`).
 
+    What an earlier command wrote there and this one was not asked for (other figures, claims on other networks) stays
+    listed.
+
     Returns:
-        The claims with their verdicts, and the manifest.
+        The claims of this command with their verdicts, and the manifest.
     """
     matplotlib.use("Agg")
     study, plan, results = runner.study, runner.plan, runner.results
-    figures: list[dict[str, str]] = []
-    tables: list[dict[str, str]] = []
+    shown: list[dict[str, str]] = []
     not_drawn: list[str] = []
     for artifact in artifacts(study, plan):
-        drawn = artifact.draw(plan, results)
-        if drawn is None:
+        try:
+            paths = _draw(artifact, runner, folder)
+        except Exception:  # the others, and the verdicts, are still of use
+            runner.failures[f"drawing of {artifact.name}"] = traceback.format_exc()
+            paths = None
+        if paths is None:
             not_drawn.append(artifact.name)
-            continue
-        picture, frame = drawn
-        about = {"name": artifact.name, "title": artifact.title, "caption": artifact.caption}
-        if isinstance(picture, drawing.Table):
-            paths = drawing.save_table(picture, folder / "tables", artifact.name)
-            tables.append(about | {kind: str(path.relative_to(folder)) for kind, path in paths.items()})
         else:
-            paths = drawing.save(picture, folder / "figures", artifact.name, frame)
-            figures.append(about | {kind: str(path.relative_to(folder)) for kind, path in paths.items()})
+            about = {"name": artifact.name, "title": artifact.title, "caption": artifact.caption}
+            shown.append(about | {kind: str(path.relative_to(folder)) for kind, path in paths.items()})
+    earlier = Earlier(folder, study, plan)
     claims = study.claims(plan, results)
-    write_claims(folder / "claims.json", claims)
-    _write_runs(runner, folder / "runs.csv")
     manifest = {
         "paper": study.name,
         "title": study.title,
@@ -53,17 +55,38 @@ def write(runner: Runner, folder: Path, jobs: int) -> tuple[list[Claim], dict[st
         "machine": machine(),
         "versions": versions(),
         "jobs": jobs,
-        "seeds": dict(plan.seeds),
-        "runs": _runs(runner),
-        "figures": figures,
-        "tables": tables,
+        "seeds": earlier.seeds(),
+        "runs": earlier.runs(_runs(runner)),
+        "figures": earlier.entries("figures", [entry for entry in shown if "pdf" in entry]),
+        "tables": earlier.entries("tables", [entry for entry in shown if "tex" in entry]),
         "claims_file": "claims.json",
-        "not_run": [f"{network}: {reason}" for network, reason in plan.not_run.items()],
+        "not_run": earlier.lines("not_run", [f"{network}: {reason}" for network, reason in plan.not_run.items()]),
         "not_drawn": not_drawn,
-        "notes": study.notes(plan),
+        "notes": earlier.lines("notes", study.notes(plan)),
     }
+    write_text(folder / "runs.csv", earlier.curves(_curves(runner)).to_csv(index=False))
+    write_claims(folder / "claims.json", earlier.claims(claims))
     write_text(folder / "manifest.json", json.dumps(manifest, indent=1))
+    _write_failures(runner.failures, folder / "failures.txt")
     return claims, manifest
+
+
+def _draw(artifact: Artifact, runner: Runner, folder: Path) -> dict[str, Path] | None:
+    drawn = artifact.draw(runner.plan, runner.results)
+    if drawn is None:
+        return None
+    picture, frame = drawn
+    if isinstance(picture, drawing.Table):
+        return drawing.save_table(picture, folder / "tables", artifact.name)
+    return drawing.save(picture, folder / "figures", artifact.name, frame)
+
+
+def _write_failures(failures: dict[str, str], path: Path) -> None:
+    """The traceback of everything that failed in this command; no file when nothing did."""
+    if failures:
+        write_text(path, "\n\n".join(f"{label}\n{text.rstrip()}" for label, text in failures.items()) + "\n")
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _runs(runner: Runner) -> list[dict[str, Any]]:
@@ -82,7 +105,7 @@ def _runs(runner: Runner) -> list[dict[str, Any]]:
     return rows
 
 
-def _write_runs(runner: Runner, path: Path) -> None:
+def _curves(runner: Runner) -> pd.DataFrame:
     """One tidy row a run, metric and step."""
     parts = []
     for key, trial in runner.all_trials.items():
@@ -90,5 +113,4 @@ def _write_runs(runner: Runner, path: Path) -> None:
         if curves is not None:
             parts.append(curves.assign(run=key, label=trial.label, seed=trial.seed))
     columns = ["run", "label", "seed", "step", "epoch", "examples", "metric", "value"]
-    frame = pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
-    write_text(path, frame.to_csv(index=False))
+    return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)

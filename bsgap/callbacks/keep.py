@@ -43,6 +43,11 @@ class KeepWeights(pl.Callback):
         """Restore what `state_dict` gave."""
         self.kept, self._last = state_dict["kept"], state_dict["last"]
 
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Save the initial weights, where no evaluation before the first step has done so."""
+        if self.ends and trainer.global_step == 0 and "initial" not in self.kept:
+            self._save(trainer, pl_module, "initial")
+
     def on_evaluation(self, trainer: pl.Trainer, pl_module: pl.LightningModule, point: Point) -> None:
         """Save where this point is the first at or below a level, or a declared epoch."""
         loss = point.values["train_loss"]
@@ -61,7 +66,7 @@ class KeepWeights(pl.Callback):
             self._save(trainer, pl_module, "final")
 
     def _save(self, trainer: pl.Trainer, pl_module: pl.LightningModule, name: str) -> None:
-        self.kept[name] = dict(self._last)
+        self.kept[name] = dict(self._last) or {"step": trainer.global_step}
         if trainer.is_global_zero:
             # The network alone: the file is of use without the task, its optimizer or Lightning.
             network = getattr(pl_module, "network", pl_module)

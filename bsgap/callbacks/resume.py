@@ -71,7 +71,7 @@ class ResumePoint(Checkpoint):  # Lightning calls Checkpoint callbacks last, whe
         if self.recipe and state_dict["recipe"] != self.recipe:
             raise UsageError(
                 f"the checkpoint belongs to another recipe (digest {state_dict['recipe'] or 'none'}, this one is"
-                f" {self.recipe}). Continue it with its own configuration, or choose another --trainer.default_root_dir."
+                f" {self.recipe}). Continue it with its own configuration or in another --trainer.default_root_dir."
             )
         self._random, self._seconds = state_dict["random"], state_dict["seconds"]
 
@@ -113,9 +113,9 @@ class ResumePoint(Checkpoint):  # Lightning calls Checkpoint callbacks last, whe
         path = Path(trainer.default_root_dir) / NAME
         if trainer.is_global_zero:
             with whole(path) as aside:
-                trainer.save_checkpoint(aside)
+                trainer.save_checkpoint(aside, weights_only=False)
         else:
-            trainer.save_checkpoint(path)  # takes part, writes nothing
+            trainer.save_checkpoint(path, weights_only=False)  # takes part, writes nothing
         self._saved = time.monotonic()
         if trainer.strategy.reduce_boolean_decision(stop, all=False):
             raise Interrupted(f"stopped at step {trainer.global_step}; the same command continues from {path}")

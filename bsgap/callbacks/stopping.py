@@ -14,7 +14,8 @@ class StoppingRule(pl.Callback):
 
     "Until the loss function ceased to improve" (Keskar et al. 2017) is read as: the loss at the ends of epochs has
     not fallen below (1 - min_fall) times the last level counted as progress for `patience` epochs. A loss that is not
-    a number, or above `explosion` times the first one, ends the run as diverged. Otherwise the budget (`max_epochs`) ends it.
+    a number, or above `explosion` times the first one, ends the run as diverged. Otherwise the budget (`max_epochs`)
+    ends it.
 
     Args:
         patience: Epochs without progress after which training stops; 0 never stops before the budget.

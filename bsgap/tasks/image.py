@@ -14,7 +14,6 @@ from torchmetrics import MeanMetric
 from bsgap.data import Batches
 from bsgap.errors import UsageError
 from bsgap.measures import Evaluation, evaluate
-from bsgap.measures.modes import measuring
 from bsgap.seeding import derive, global_seed
 from bsgap.tasks.step import mean_gradient, optimizer_step
 

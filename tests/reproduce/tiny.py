@@ -4,6 +4,7 @@
 `tiny_recipes`, and commands that must run in a process of their own through `python tiny.py FOLDER ARGUMENTS...`.
 """
 
+import copy
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -38,11 +39,15 @@ RECIPE = {
 SWEEP, STARTS = (10, 20), (1, 2, 30)  # no run lives to see epoch 30
 
 
-def install(folder: Path, **trainer) -> None:
-    """Replace the recipes by the tiny one, and the settings of the demo scale by tiny ones."""
+def install(folder: Path, *, lr: float = 0.01, **sections) -> None:
+    """Replace the recipes by the tiny one, and the settings of the demo scale by tiny ones.
+
+    `sections` change the recipe: `trainer={"max_epochs": 2}`.
+    """
     place = Path(folder) / "keskar"
     place.mkdir(parents=True, exist_ok=True)
-    settings = RECIPE | {"trainer": RECIPE["trainer"] | trainer}
+    settings = copy.deepcopy(RECIPE) | {name: RECIPE.get(name, {}) | options for name, options in sections.items()}
+    settings["model"]["init_args"]["optimizer"]["init_args"]["lr"] = lr
     for name in ("small", "f1"):
         (place / f"{name}.demo.yaml").write_text(yaml.safe_dump(settings))
     recipes.folder = lambda: Path(folder)

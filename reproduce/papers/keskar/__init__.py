@@ -1,7 +1,7 @@
 """Keskar et al. 2017, "On Large-Batch Training for Deep Learning: Generalization Gap and Sharp Minima" (1609.04836)."""
 
+from reproduce.papers.keskar.artifacts import ARTIFACTS
 from reproduce.papers.keskar.claims import claims
-from reproduce.papers.keskar.figures import ARTIFACTS
 from reproduce.papers.keskar.trials import SETTINGS
 from reproduce.study import Plan, Study
 

@@ -7,12 +7,15 @@ import pandas as pd
 
 from bsgap.analysis.statistics import Interval, mean_interval, paired_interval
 from reproduce.claims import Claim
-from reproduce.papers.keskar.figures import distance_ratios, reported
+from reproduce.papers.keskar.facts import reported_gap, reported_ratio
 from reproduce.papers.keskar.trials import (
     EPSILONS,
     METHODS,
+    distance_ratios,
     evaluation,
+    few_seeds,
     main,
+    measured_seeds,
     reading,
     seeds,
     setting,
@@ -50,27 +53,24 @@ def claims(plan: Plan, results: Results) -> list[Claim]:
     return found
 
 
-def _reported_ratio(network: str) -> str | None:
-    cells = reported("table3")["rows"].get(network)
-    return f"{cells[1][0] / cells[0][0]:.3g} (D, from P)" if cells else None
-
-
 def _sharper(plan: Plan, results: Results, network: str) -> Iterator[Claim]:
     """Large-batch minima are sharper; the verdict is on the stronger maximiser at matched training loss."""
+    ratio = reported_ratio(network)
     for name, words in READING_CLAIMS.items():
         values: dict[str, dict[int, float]] = {method: {} for method in METHODS}
-        for seed in seeds(plan, network):
+        for seed in measured_seeds(plan, network):
             for method in METHODS:
-                measure = reading(plan, results, network, method, seed, name, EPSILONS[0])
-                result = results.measured(measure) if measure else None
-                if result is not None:
-                    values[method][seed] = max(result["value"], FLOOR)
+                value = results.value(reading(plan, results, network, method, seed, name, EPSILONS[0]), "value")
+                if value is None and results.diverged(main(plan, network, method, seed)):
+                    value = math.nan  # it ended before the pair had a common level of loss
+                if value is not None:
+                    values[method][seed] = _floored(value)
         suffix = "" if not words else "-" + name.replace("(", "").replace(")", "").replace(" ", "-")
         yield Claim.judged(
             f"keskar-sharper-{network.lower()}{suffix}",
             f"{network}: large-batch minima are sharper{words}",
             "Table 3",
-            _reported_ratio(network),
+            f"{ratio:.3g} (D, from P)" if ratio is not None else None,
             _paired(values["LB"], values["SB"], "ratio"),
             quantity=f"sharpness LB over SB in the full space, ε = 1e-3, reading {name}, ratio on the log scale",
             minimal=SHARPER,
@@ -82,11 +82,10 @@ def _gap(plan: Plan, results: Results, network: str) -> Iterator[Claim]:
     accuracies: dict[str, dict[int, float]] = {method: {} for method in METHODS}
     for seed in seeds(plan, network):
         for method in METHODS:
-            result = results.measured(evaluation(plan, network, main(plan, network, method, seed)))
-            if result is not None:
-                accuracies[method][seed] = 100 * result["test_accuracy"]
-    cells = reported("table2")["rows"].get(network)
-    gap = cells[2][0] - cells[3][0] if cells else None
+            value = results.value(evaluation(plan, network, main(plan, network, method, seed)), "test_accuracy")
+            if value is not None:
+                accuracies[method][seed] = 100 * value
+    gap = reported_gap(network)
     yield Claim.judged(
         f"keskar-gap-{network.lower()}",
         f"{network}: the small batch generalises better",
@@ -94,14 +93,19 @@ def _gap(plan: Plan, results: Results, network: str) -> Iterator[Claim]:
         f"{gap:.2f} points (D, from P)" if gap is not None else None,
         _paired(accuracies["SB"], accuracies["LB"], "difference"),
         quantity="test accuracy SB minus LB at the end of training, percentage points",
-        minimal=round(GAP_SHARE * gap, 3) if gap is not None else GAP_DEFAULT,
+        minimal=_minimal_gap(network),
         min_seeds=GAP_SEEDS,
         scale=plan.scale,
     )
 
 
+def _minimal_gap(network: str) -> float:
+    gap = reported_gap(network)
+    return GAP_DEFAULT if gap is None else round(GAP_SHARE * gap, 3)
+
+
 def peak_loss(curves: pd.DataFrame) -> float:
-    """Points of test accuracy between the best five-epoch running median and that of the last five epochs."""
+    """Points of test accuracy between the best and the last running median of five evaluations at ends of epochs."""
     test = curves[(curves["metric"] == "test_accuracy") & (curves["epoch"] > 0)].sort_values("epoch")
     smooth = 100 * test["value"].rolling(5, min_periods=1).median()
     return float(smooth.max() - smooth.iloc[-1]) if len(smooth) else math.nan
@@ -110,16 +114,17 @@ def peak_loss(curves: pd.DataFrame) -> float:
 def _no_peak(plan: Plan, results: Results, network: str) -> Iterator[Claim]:
     losses = {}
     for seed in seeds(plan, network):
-        curves = results.curves(main(plan, network, "LB", seed))
+        trial = main(plan, network, "LB", seed)
+        curves = results.curves(trial)
         if curves is not None:
-            losses[seed] = peak_loss(curves)
+            losses[seed] = math.nan if results.diverged(trial) else peak_loss(curves)
     yield Claim.judged(
         f"keskar-no-peak-{network.lower()}",
         f"{network}: large-batch test accuracy does not peak and then decay",
         "Fig. 2",
         "no such peak (P)",
         mean_interval(losses) if losses else None,
-        quantity="LB test accuracy, best five-epoch running median minus the last one, points",
+        quantity="LB test accuracy, best running median of five evaluations minus the last one, points",
         minimal=PEAK,
         direction="less",
         scale=plan.scale,
@@ -146,19 +151,17 @@ def _warm(plan: Plan, results: Results, network: str) -> Iterator[Claim]:
         return
     accuracy: dict[str, dict[int, float]] = {"warm": {}, "cold": {}}
     sharp: dict[str, dict[int, float]] = {"warm": {}, "cold": {}}
-    for seed in seeds(plan, network)[:3]:
+    for seed in few_seeds(plan, network):
         starts = warm_starts(plan, results, network, seed)
         if not starts:
             continue
         runs = {"warm": warm(plan, network, max(starts), seed), "cold": main(plan, network, "LB", seed)}
         for name, trial in runs.items():
-            right = results.measured(evaluation(plan, network, trial))
-            found = results.measured(sharpness(plan, network, trial, "final", "sign", EPSILONS[0]))
+            right = results.value(evaluation(plan, network, trial), "test_accuracy")
+            found = results.value(sharpness(plan, network, trial, "final", "sign", EPSILONS[0]), "value")
             if right is not None and found is not None:
-                accuracy[name][seed] = 100 * right["test_accuracy"]
-                sharp[name][seed] = max(found["value"], FLOOR)
-    cells = reported("table2")["rows"].get(network)
-    minimal = round(GAP_SHARE * (cells[2][0] - cells[3][0]), 3) if cells else GAP_DEFAULT
+                accuracy[name][seed] = 100 * right
+                sharp[name][seed] = _floored(found)
     yield Claim.judged(
         f"keskar-warm-accuracy-{network.lower()}",
         f"{network}: large-batch training from a small-batch iterate generalises better than from the random start",
@@ -166,7 +169,7 @@ def _warm(plan: Plan, results: Results, network: str) -> Iterator[Claim]:
         "rises to the small batch's (P, curve)",
         _paired(accuracy["warm"], accuracy["cold"], "difference"),
         quantity="test accuracy, latest warm start minus random start, percentage points",
-        minimal=minimal,
+        minimal=_minimal_gap(network),
         scale=plan.scale,
     )
     yield Claim.judged(
@@ -179,6 +182,10 @@ def _warm(plan: Plan, results: Results, network: str) -> Iterator[Claim]:
         minimal=SHARPER,
         scale=plan.scale,
     )
+
+
+def _floored(sharpness: float) -> float:
+    return sharpness if math.isnan(sharpness) else max(sharpness, FLOOR)
 
 
 def _paired(a: dict[int, float], b: dict[int, float], effect: str) -> Interval | None:

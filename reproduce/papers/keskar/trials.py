@@ -1,5 +1,6 @@
 """Which runs and measurements the figures and tables of Keskar et al. need, at every scale."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
 
@@ -9,7 +10,7 @@ from reproduce.study import Measure, Plan, Scalar, Trial
 EPSILONS = (1e-3, 5e-4)
 SUBSPACE = 100
 METHODS = ("SB", "LB")
-LARGE_WARM_EPOCHS = "trainer.max_epochs"
+FEW = 3  # seeds of what needs many runs a seed: Figs. 4 and 5
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,8 @@ SETTINGS: dict[str, dict[str, Setting]] = {
             seconds=0.25, pass_seconds=0.02, measured=3, followed=1,
         ),
         "F1": Setting(
-            "F1 at a quarter of its width on digits (analogue)", 10, 100, seconds=0.25, pass_seconds=0.02, measured=3, followed=1,
+            "F1 at a quarter of its width on digits (analogue)", 10, 100, seconds=0.25, pass_seconds=0.02, measured=3,
+            followed=1,
         ),
     },
     "laptop": {
@@ -104,6 +106,11 @@ def measured_seeds(plan: Plan, network: str) -> range:
     return seeds(plan, network)[: setting(plan, network).measured]
 
 
+def few_seeds(plan: Plan, network: str) -> range:
+    """Seeds of Figs. 4 and 5."""
+    return seeds(plan, network)[:FEW]
+
+
 def run(plan: Plan, network: str, batch: int, seed: int, **more: Scalar) -> Trial:
     """Train `network` with batch size `batch`; `more` are dotted options with __ for the dot."""
     chosen = setting(plan, network)
@@ -146,9 +153,16 @@ def warm(plan: Plan, network: str, epoch: int, seed: int) -> Trial:
     )  # fmt: skip
 
 
+def each(plan: Plan) -> Iterator[tuple[str, int, str, Trial]]:
+    """Network, seed, method and trial of every small-batch and large-batch run."""
+    for network in plan.networks:
+        for seed, method in product(seeds(plan, network), METHODS):
+            yield network, seed, method, main(plan, network, method, seed)
+
+
 def pairs(plan: Plan) -> list[Trial]:
     """Small-batch and large-batch runs of every network and seed."""
-    return [main(plan, net, method, seed) for net in plan.networks for seed in seeds(plan, net) for method in METHODS]
+    return [trial for *_, trial in each(plan)]
 
 
 def warm_starts(plan: Plan, results: Results, network: str, seed: int) -> list[int]:
@@ -193,6 +207,16 @@ def travelled(plan: Plan, network: str, method: str, seed: int) -> Measure:
     """Distance from the start to the end of a run."""
     trial = main(plan, network, method, seed)
     return Measure("distance", ((trial, "initial"), (trial, "final")))
+
+
+def distance_ratios(plan: Plan, results: Results, network: str) -> dict[int, float]:
+    """Seed -> distance that the small-batch run travelled over that of the large-batch run; NaN if one diverged."""
+    found = {}
+    for seed in seeds(plan, network):
+        small, large = (results.value(travelled(plan, network, method, seed), "distance") for method in METHODS)
+        if small is not None and large is not None:
+            found[seed] = small / large
+    return found
 
 
 READINGS = {
