@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 
 from rich.console import Console
@@ -150,10 +151,29 @@ def publish(paper: str, scale: str, to: str, out: str, data_root: str | None) ->
 
 
 def report(out: str) -> int:
-    """Build the report from the results on disk."""
+    """Build the report from the results on disk, the published ones drawn first where they are not there yet."""
     from reproduce.report import build_report
 
+    _check_writable(Path(out))
+    _draw_published(Path(out))
     return build_report(Path(out))
+
+
+def _draw_published(out: Path) -> None:
+    """Draw what the published runs of a clone allow, for every paper and scale that has none drawn here."""
+    folders = published_folders()
+    if not folders:
+        return
+    store = Store(out, folders)
+    results = Results(store)
+    for name, scale in product(PAPERS, SCALES):
+        folder = out / name / scale
+        if (folder / "manifest.json").exists():
+            continue
+        runner = Runner(study_of(name), make_plan(study_of(name), scale), results, {})
+        done = [results.run(trial) for trial in runner.all_trials.values()]
+        if any(run is not None and run.published for run in done):
+            write(runner, folder, jobs=0)
 
 
 COMMANDS: dict[str, Callable[..., int]] = {

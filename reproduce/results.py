@@ -3,7 +3,6 @@
 import math
 from collections.abc import Iterable
 from dataclasses import replace
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,11 +34,12 @@ class Results:
         self._measured: dict[Measure, dict[str, Any]] = {}
         self._fingerprints: dict[str, str] = {}
 
-    @cached_property
+    @property
     def machine_class(self) -> str:
-        """A phrase for the machine that draws, never a host name."""
-        known = machine()
-        return f"{known['cores']}-core {known['accelerator'] or 'CPU'}"
+        """A phrase for the machines that the runs looked at so far come from, never a host name."""
+        records = [run.record.get("machine") for run in self._runs.values() if run is not None] or [machine()]
+        known = {f"{record['cores']}-core {record['accelerator'] or 'CPU'}" for record in records if record}
+        return " and ".join(sorted(known))
 
     def config(self, trial: Trial) -> dict[str, Any]:
         """The whole configuration of a trial."""

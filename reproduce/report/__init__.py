@@ -6,7 +6,7 @@ latexmk on the outcome. It computes no number of its own but counts and sums; a 
 generated from `claims.json`.
 """
 
-from reproduce.report.pdf import Built, build, build_report, templates_folder
 from reproduce.report.gather import Part, gather
+from reproduce.report.pdf import Built, build, build_report, templates_folder
 
 __all__ = ["Built", "Part", "build", "build_report", "gather", "templates_folder"]

@@ -1,3 +1,5 @@
+from functools import partial
+
 import pytest
 import pytorch_lightning as pl
 import torch
@@ -13,6 +15,7 @@ from bsgap.measures import keskar_sharpness
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.*does not have many workers"),
+    pytest.mark.filterwarnings("ignore:You passed in a `val_dataloader` but have no `validation_step`"),
     pytest.mark.filterwarnings("ignore:.*The number of training batches.*is smaller than the logging interval"),
 ]
 
@@ -45,9 +48,9 @@ def data():
 
 @pytest.fixture
 def fit(data, tmp_path):
-    def run(*callbacks, epochs=3, module=None, precision="32-true", datamodule=None, **options):
+    def run(*callbacks, epochs=3, module=Stranger, precision="32-true", datamodule=None, **options):
         torch.manual_seed(0)
-        module = module or Stranger()
+        module = module()
         options = {"logger": False, "enable_checkpointing": False} | options
         trainer = pl.Trainer(
             max_epochs=epochs, accelerator="cpu", callbacks=list(callbacks), default_root_dir=tmp_path,
@@ -73,7 +76,7 @@ def test_run_with_it_equals_run_without_it(fit, options):
 
 def test_measures_the_training_loss_at_the_end_of_the_fit(fit, data):
     callback = Sharpness()
-    trainer, module = fit(callback)
+    _, module = fit(callback)
     (found,) = callback.results
     expected = keskar_sharpness(module, [data[:]])
     assert found.value == pytest.approx(expected.value, rel=1e-3)
@@ -110,7 +113,7 @@ def test_own_batches_loss_and_options(fit, data):
     callback = Sharpness(
         batches=[data[:16], data[16:40]], examples=20, loss=nll_loss, subspace=3, scaling="unit", seed=4, epsilon=1e-2
     )
-    _, module = fit(callback, module=Stranger(probabilities=True), epochs=1)
+    _, module = fit(callback, module=partial(Stranger, probabilities=True), epochs=1)
     (found,) = callback.results
     batches = [data[:16], data[16:20]]
     expected = keskar_sharpness(module, batches, loss=nll_loss, subspace=3, scaling="unit", seed=4, epsilon=1e-2)
@@ -123,9 +126,9 @@ def test_own_batches_loss_and_options(fit, data):
 def test_data_module_that_gives_batches_for_measures(fit, examples, measured):
     data = ImageData("digits", batch_size=200)
     callback = Sharpness(every_n_epochs=1, iterations=1, examples=examples)
-    _, module = fit(callback, module=Stranger(features=64), datamodule=data, epochs=2)
+    _, module = fit(callback, module=partial(Stranger, features=64), datamodule=data, epochs=2)
     assert [found.examples for found in callback.results] == [measured] * 2
-    _, expected = fit(module=Stranger(features=64), datamodule=ImageData("digits", batch_size=200), epochs=2)
+    _, expected = fit(module=partial(Stranger, features=64), datamodule=ImageData("digits", batch_size=200), epochs=2)
     assert all(torch.equal(value, module.state_dict()[name]) for name, value in expected.state_dict().items())
 
 
