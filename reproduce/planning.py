@@ -64,15 +64,15 @@ def _with_starts(trial: Trial) -> Iterator[Trial]:
 
 
 def with_data_at_hand(study: Study, plan: Plan, results: Results) -> Plan:
-    """The plan without the networks whose data are missing and whose runs are not all done.
+    """The plan without the networks whose data are missing and of which something is left to train or to measure.
 
     Raises:
         MissingData: No network is left.
     """
     missing: dict[str, MissingData] = {}
     for network in plan.networks:
-        needed = trials(study, replace(plan, networks=(network,)), results)
-        if any(results.run(trial) is None for trial in needed):
+        alone = replace(plan, networks=(network,))
+        if _wanting(study, alone, results):
             try:
                 check_data(study.data(network, plan.scale), results.data_root)
             except MissingData as error:
@@ -82,6 +82,14 @@ def with_data_at_hand(study: Study, plan: Plan, results: Results) -> Plan:
         raise next(iter(missing.values()))
     reasons = {network: f"data are missing: {error}" for network, error in missing.items()}
     return replace(plan, networks=tuple(left), seeds=left, not_run={**plan.not_run, **reasons})
+
+
+def _wanting(study: Study, plan: Plan, results: Results) -> bool:
+    """Whether there is something to train or to measure."""
+    if any(results.run(trial) is None for trial in trials(study, plan, results)):
+        return True
+    measures = (measure for artifact in artifacts(study, plan) for measure in artifact.measures(plan, results))
+    return any(results.measured(measure) is None for measure in measures)
 
 
 def check_data(name: str, root: str | None, *, download: bool = False) -> None:

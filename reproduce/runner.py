@@ -1,6 +1,5 @@
 """Runs what a plan lacks: trainings first come, measurements as soon as their runs are done."""
 
-import math
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -87,13 +86,15 @@ class Runner:
         if trial.start is None or (source := self.results.run(trial.start[0])) is None:
             return False
         name = trial.start[1]
-        asked = [f"epoch-{epoch}" for epoch in source.config["keep"]["epochs"] or ()]
+        asked = [f"epoch-{epoch}" for epoch in (source.config.get("keep") or {}).get("epochs") or ()]
         return name not in source.outcome["kept"] and (name in asked or not name.startswith("epoch-"))
 
     def _measurable(self, measure: Measure) -> bool:
-        """Whether the runs have come to keep these weights; where a run diverged there is nothing to measure."""
-        moments = [self.results.kept(trial).get(name) for trial, name in measure.of]
-        return all(moment is not None and math.isfinite(moment.get("loss", 0.0)) for moment in moments)
+        """Whether the runs have kept these weights; where a diverged run ended is no solution."""
+        return all(
+            name in self.results.kept(trial) and not (name == "final" and self.results.diverged(trial))
+            for trial, name in measure.of
+        )
 
     def _key(self, measure: Measure) -> str:
         weights = [f"{self.results.id(trial)}/{name}" for trial, name in measure.of]

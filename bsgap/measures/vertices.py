@@ -84,7 +84,8 @@ class _Ascent:
             risen, gradient = self.visit(signs)
             if risen <= value + RISE * max(value - (self.best.start or 0.0), 0.0):
                 break
-            following = _signs(gradient if previous is None else 2 * gradient - previous, signs)
+            expected = gradient if previous is None else previous.neg_().add_(gradient, alpha=2)
+            following = _signs(expected, signs)
             value, previous = risen, gradient.clone()
 
 

@@ -109,9 +109,8 @@ def result_phrase(claim: Mapping[str, Any]) -> str:
     pieces = []
     if claim["verdict"] != "not run":
         ends = uncertainty_text(claim["uncertainty"])
-        pieces.append(
-            f"{value_text(claim['measured'])}{'' if ends == ABSENT else ' ' + ends}, n\u00a0=\u00a0{claim['n_seeds'] or 0}"
-        )
+        interval = "" if ends == ABSENT else f" {ends}"
+        pieces.append(f"{value_text(claim['measured'])}{interval}, n\u00a0=\u00a0{claim['n_seeds'] or 0}")
     if reported != ABSENT:
         pieces.append(f"reported {reported}")
     return f"{statement} ({'; '.join(pieces)})" if pieces else statement
@@ -135,7 +134,7 @@ def readings(claims: Sequence[Mapping[str, Any]]) -> list[str]:
             name = str(claim["statement"]).rstrip(". ").removeprefix(statement).strip(", ")
             phrases.append(f"{claim['verdict']} {name or 'as declared'} ({value_text(claim['measured'])})")
         verdicts = {claim["verdict"] for claim in family}
-        last = "The verdict is the same in every reading" if len(verdicts) == 1 else "The verdict depends on the reading"
+        last = f"The verdict {'is the same in every' if len(verdicts) == 1 else 'depends on the'} reading"
         if verdicts == {"inconclusive"}:
             last = "No reading settles it"
         sentences.append(f"{statement}: {listed(phrases)}. {last}.")

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from itertools import product
+from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -46,6 +47,13 @@ def _footer(plan: Plan, frame: pd.DataFrame, results: Results, *notes: str, stat
         plan.scale, data, max(counts.values()), "batch" if statistics else "", results.machine_class,
         sorted(plan.not_run), notes,
     )  # fmt: skip
+
+
+def _frame(rows: list[dict[str, Any]], needed: str) -> pd.DataFrame | None:
+    """The rows of networks that have at least one positive number to draw; None where there is none."""
+    frame = pd.DataFrame(rows, columns=list(rows[0]) if rows else ["network", needed])
+    drawn = set(frame["network"][frame[needed] > 0])
+    return frame[frame["network"].isin(drawn)] if drawn else None
 
 
 def _titles(plan: Plan) -> dict[str, str]:
@@ -133,9 +141,9 @@ def against_batch(plan: Plan, results: Results) -> Drawn | None:
             if accuracy is not None and value is not None:
                 place = {"network": network, "batch_size": batch, "seed": seed, "reading": word}
                 rows.append({**place, "test_accuracy": 100 * accuracy, "sharpness": value})
-    if not rows:
+    frame = _frame(rows, "sharpness")
+    if frame is None:
         return None
-    frame = pd.DataFrame(rows)
     return drawing.against_batch(frame, _footer(plan, frame, results, "ε = 1e-3, at the end of training")), frame
 
 
@@ -178,9 +186,9 @@ def warm_start(plan: Plan, results: Results) -> Drawn | None:
         if small is not None and large is not None and value is not None:
             place = {"network": network, "seed": seed, "sb_epoch": epoch, "reading": "(b) sign ascent"}
             rows.append({**place, "sb_accuracy": 100 * small, "lb_accuracy": 100 * large, "sharpness": value})
-    if not rows:
+    frame = _frame(rows, "sharpness")
+    if frame is None:
         return None
-    frame = pd.DataFrame(rows)
     epochs = [
         f"{network}: {setting(plan, network).warm_epochs} large-batch epochs from each start"
         for network in frame["network"].unique()
@@ -191,10 +199,11 @@ def warm_start(plan: Plan, results: Results) -> Drawn | None:
 def _levels(plan: Plan, results: Results) -> Iterator[tuple[str, int, str, float, Measure]]:
     for network, seed, method, trial in each(plan):
         if seed < setting(plan, network).followed:
-            for name, moment in results.kept(trial).items():
-                if name.startswith("loss-"):
-                    measure = sharpness(plan, network, trial, name, "sign", EPSILONS[0])
-                    yield network, seed, method, moment["epoch"], measure
+            kept = results.kept(trial)
+            levels = [name for name in kept if name.startswith("loss-")]
+            for name in sorted(levels, key=lambda name: -float(name.removeprefix("loss-"))):
+                measure = sharpness(plan, network, trial, name, "sign", EPSILONS[0])
+                yield network, seed, method, kept[name]["epoch"], measure
 
 
 def level_measures(plan: Plan, results: Results) -> list[Measure]:
@@ -210,9 +219,9 @@ def against_loss(plan: Plan, results: Results) -> Drawn | None:
         if found is not None:
             place = {"network": network, "method": method, "seed": seed, "epoch": epoch, "reading": "(b) sign ascent"}
             rows.append({**place, "loss": found["start_loss"], "sharpness": found["value"]})
-    if not rows:
+    frame = _frame(rows, "sharpness")
+    if frame is None:
         return None
-    frame = pd.DataFrame(rows)
     return drawing.scatter_path(frame, _footer(plan, frame, results, "ε = 1e-3, at declared loss levels")), frame
 
 
@@ -228,9 +237,9 @@ def distances(plan: Plan, results: Results) -> Drawn | None:
         for network in plan.networks
         for seed, ratio in distance_ratios(plan, results, network).items()
     ]
-    if not rows:
+    frame = _frame(rows, "ratio")
+    if frame is None:
         return None
-    frame = pd.DataFrame(rows)
     ranges = pd.DataFrame([{"network": name, "low": 3.0, "high": 10.0} for name in frame["network"].unique()])
     figure = drawing.points(
         frame, _footer(plan, frame, results, statistics=False), value="ratio",

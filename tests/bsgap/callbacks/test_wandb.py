@@ -89,6 +89,7 @@ def test_an_interrupted_run_and_its_continuation(runs, offline, monkeypatch):
     while time.strftime("%Y%m%d_%H%M%S") in str(list(folder.glob("wandb/offline-run-*"))):
         time.sleep(0.01)  # W&B names its folders by the second
     runs.fit("run", *OPTIONS)
+    wandb.teardown()  # W&B's own process has now written what it has
     (first, _, before, interrupted), (second, config, history, finished) = read(folder)
     for run in (first, second):
         assert (run.run_id, run.project, run.run_group, list(run.tags)) == ("abc123", "gap", "keskar", ["demo", "F1"])
