@@ -11,7 +11,7 @@ from bsgap.callbacks import resume
 from bsgap.errors import Interrupted
 
 ECHO_SECONDS = 0.3
-"""`timeout`, `uv run` and others pass on what the terminal has already sent: within this time it is no second Ctrl-C."""
+"""`timeout`, `uv run` and others pass on what the terminal has sent: within this time it is no second Ctrl-C."""
 
 
 @contextmanager

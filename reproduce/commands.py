@@ -6,12 +6,12 @@ from collections.abc import Callable
 from itertools import product
 from pathlib import Path
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from bsgap.errors import UsageError
 from reproduce.cli import INTERRUPTED, PAPERS, published_folders
+from reproduce.console import console as new_console
 from reproduce.console import counted, print_claims, print_end, print_plan
 from reproduce.output import write
 from reproduce.papers import study as study_of
@@ -29,7 +29,7 @@ def reproduce_paper(
     wandb: str, dry_run: bool, fresh: bool, retry_failed: bool, download: bool, out: str, data_root: str | None,
 ) -> int:  # fmt: skip
     """Run what is missing, then draw, judge and write everything; see `reproduce PAPER --help`."""
-    console = Console(soft_wrap=True)
+    console = new_console()
     study = study_of(paper)
     plan = make_plan(study, scale, figures=figure, networks=network, seeds=seeds)
     if jobs is not None and jobs < 1:
@@ -85,7 +85,7 @@ def _cores() -> int:
 
 def list_papers() -> int:
     """Print the papers, their figures and scales."""
-    console = Console(soft_wrap=True)
+    console = new_console()
     for name, text in PAPERS.items():
         study = study_of(name)
         console.print(f"[bold]reproduce {name}[/]  {text}")
@@ -99,7 +99,7 @@ def list_papers() -> int:
 
 def status(paper: str | None, out: str, data_root: str | None) -> int:
     """Print how many runs of each paper and scale are done, running, failed or missing."""
-    console = Console(soft_wrap=True)
+    console = new_console()
     store = Store(Path(out), published_folders())
     results = Results(store, data_root)
     table = Table("paper", "scale", "runs", "done", "published", "running", "interrupted", "failed", "to do", box=None)
@@ -126,7 +126,7 @@ def status(paper: str | None, out: str, data_root: str | None) -> int:
 
 def take(folder: str, out: str, data_root: str | None) -> int:
     """Import finished runs of another store."""
-    console = Console(soft_wrap=True)
+    console = new_console()
     if not Path(folder).is_dir():
         raise UsageError(f"no folder {folder}: give the results folder of another store.")
     found = Store(Path(out)).import_from(Path(folder))
@@ -139,7 +139,7 @@ def take(folder: str, out: str, data_root: str | None) -> int:
 
 def publish(paper: str, scale: str, to: str, out: str, data_root: str | None) -> int:
     """Write compact copies of a paper's finished runs and their measurements."""
-    console = Console(soft_wrap=True)
+    console = new_console()
     study = study_of(paper)
     plan = make_plan(study, scale)
     store = Store(Path(out), [Path(to)] if Path(to).is_dir() else [])

@@ -1,6 +1,7 @@
 """What the command prints: the plan before training, and at the end the verdicts and where everything is."""
 
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,11 @@ from reproduce.planning import artifacts
 from reproduce.runner import Runner
 
 COLOURS = {"reproduced": "green", "not reproduced": "red", "inconclusive": "yellow", "not run": "bright_black"}
+
+
+def console() -> Console:
+    """Where the commands print: as wide as the terminal, and wide enough for a claim a line in a log."""
+    return Console(soft_wrap=True, width=None if sys.stdout.isatty() else 140)
 
 
 def print_plan(console: Console, runner: Runner, workers: int) -> None:

@@ -127,8 +127,10 @@ for name in sys.argv[2:]:
         for descriptor, kind in ((1, "out"), (2, "err")):
             os.dup2(os.open(f"{sys.argv[1]}/{name}.{kind}", os.O_WRONLY | os.O_CREAT), descriptor)
         os.rename(f"{sys.argv[1]}/{name}.pid.part", f"{sys.argv[1]}/{name}.pid")
-        sys.exit(main(["fit", f"--config={sys.argv[1]}/recipe.yaml", "--resume.every_seconds=0",
-                       f"--trainer.default_root_dir={sys.argv[1]}/{name}"]))
+        code = main(["fit", f"--config={sys.argv[1]}/recipe.yaml", "--resume.every_seconds=0",
+                     f"--trainer.default_root_dir={sys.argv[1]}/{name}"])
+        sys.stdout.flush()
+        os._exit(code)
     children.append(child)
 print([os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children])
 """
