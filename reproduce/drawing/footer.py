@@ -17,7 +17,7 @@ class Footer:
     Attributes:
         scale: "demo", "laptop", "gpu" or "paper".
         data: Network and data, with the word analogue where they are not the paper's: "F1 on digits (analogue)".
-        seeds: Number of seeds.
+        seeds: Number of seeds, or a phrase where it differs: "F1: 5 seeds, C1: 3 seeds".
         statistics: BatchNorm statistics of the measures: "batch", "running", "recomputed", or "" where none were used.
         machine: Machine class, such as "2-core CPU"; never a host name.
         not_run: Networks of the paper's figure that were not run, named instead of drawn empty.
@@ -26,7 +26,7 @@ class Footer:
 
     scale: str
     data: str
-    seeds: int
+    seeds: int | str
     statistics: str = ""
     machine: str = ""
     not_run: Sequence[str] = ()
@@ -37,7 +37,7 @@ class Footer:
         parts = [
             f"scale {self.scale}",
             self.data,
-            f"{self.seeds} seed{'s' if self.seeds != 1 else ''}",
+            self.seeds if isinstance(self.seeds, str) else f"{self.seeds} seed{'s' if self.seeds != 1 else ''}",
             f"BatchNorm: {self.statistics} statistics" if self.statistics else "",
             self.machine,
             f"not run: {', '.join(self.not_run)}" if self.not_run else "",

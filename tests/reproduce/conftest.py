@@ -62,10 +62,10 @@ def command(tmp_path, monkeypatch, capsys):
 
 @pytest.fixture(scope="session")
 def studied(tmp_path_factory):
-    """Folder of the whole tiny study, two seeds, done once by real workers, with W&B offline. Read only."""
+    """Folder of the whole tiny study, two seeds, done once by a real worker, with W&B offline. Read only."""
     folder = tmp_path_factory.mktemp("studied")
     with pytest.MonkeyPatch.context() as monkeypatch:
-        code, *_ = Command(folder, monkeypatch)("--jobs", "2", wandb="offline", seeds=2)
+        code, *_ = Command(folder, monkeypatch)("--jobs", "1", wandb="offline", seeds=2)
         assert code == 0
     recipes._resolved.cache_clear()
     return folder / "results"

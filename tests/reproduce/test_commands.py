@@ -46,7 +46,7 @@ def test_the_command_writes_figures_tables_claims_runs_and_a_manifest(studied):
     }
     manifest = json.loads((folder / "manifest.json").read_text())
     assert [entry["name"] for entry in manifest["tables"] + manifest["figures"]] == TABLES + FIGURES
-    assert (manifest["seeds"], manifest["jobs"], manifest["not_drawn"]) == ({"small": 2}, 2, [])
+    assert (manifest["seeds"], manifest["jobs"], manifest["not_drawn"]) == ({"small": 2}, 1, [])
     assert [run["status"] for run in manifest["runs"]] == ["finished"] * RUNS
     claims = read_claims(folder / "claims.json")
     assert len(claims) == len({claim.id for claim in claims}) == 9

@@ -1,7 +1,7 @@
 """The study of Keskar et al. in miniature: its figures, tables and claims on networks that train in a second.
 
 `install` puts tiny recipes and settings in place of the real ones, in this process. Tests call it through the fixture
-`tiny_recipes`, and commands that must run in a process of their own through `python tiny.py FOLDER ARGUMENTS...`.
+`command`; a command in a process of its own is `python tiny.py FOLDER EPOCHS ARGUMENTS...`.
 """
 
 import copy
@@ -60,6 +60,6 @@ def install(folder: Path, *, lr: float = 0.01, **sections) -> None:
 if __name__ == "__main__":
     from reproduce import cli, commands
 
-    install(Path(sys.argv[1]))
+    install(Path(sys.argv[1]), trainer={"max_epochs": int(sys.argv[2])})
     commands.published_folders = list
-    sys.exit(cli.main(sys.argv[2:]))
+    sys.exit(cli.main(sys.argv[3:]))

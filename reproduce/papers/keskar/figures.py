@@ -32,21 +32,29 @@ SWEEP_READINGS = {"(a) L-BFGS-B": "lbfgsb", "(b) sign ascent": "sign"}
 LABELS = {"SB": "small batch", "LB": "large batch"}
 
 
-def _footer(plan: Plan, frame: pd.DataFrame, results: Results, *notes: str, statistics: bool = True) -> drawing.Footer:
+def _footer(
+    plan: Plan, frame: pd.DataFrame, results: Results, *notes: str, statistics: bool = True, sampled: bool = True
+) -> drawing.Footer:
     """Where the numbers of `frame` come from; the seeds are those that it holds."""
     counts = {
         str(network): int(seeds) for network, seeds in frame.groupby("network", sort=False)["seed"].nunique().items()
     }
-    if len(set(counts.values())) > 1:
-        notes = (", ".join(f"{network}: {count} seeds" for network, count in counts.items()), *notes)
-    samples = {setting(plan, network).examples for network in counts} - {None}
-    if statistics and samples:
-        notes = (f"training loss over {max(s for s in samples if s):,} examples at most", *notes)
+    samples = {network: setting(plan, network).examples for network in counts}
+    over = [f"{count:,} examples ({network})" for network, count in samples.items() if count]
+    if statistics and sampled and over:
+        notes = (f"training loss over {', '.join(over)}", *notes)
     data = "; ".join(setting(plan, network).data for network in counts)
     return drawing.Footer(
-        plan.scale, data, max(counts.values()), "batch" if statistics else "", results.machine_class,
+        plan.scale, data, _seeds_text(counts), "batch" if statistics else "", results.machine_class,
         sorted(plan.not_run), notes,
     )  # fmt: skip
+
+
+def _seeds_text(counts: dict[str, int]) -> int | str:
+    """The number of seeds, or `F1: 5 seeds, C1: 3 seeds` where it is not one number."""
+    if len(set(counts.values())) == 1:
+        return next(iter(counts.values()))
+    return ", ".join(f"{network}: {count} seeds" for network, count in counts.items())
 
 
 def _frame(rows: list[dict[str, Any]], needed: str) -> pd.DataFrame | None:
@@ -77,7 +85,7 @@ def curves(plan: Plan, results: Results) -> Drawn | None:
     if not parts:
         return None
     frame = pd.concat(parts, ignore_index=True)
-    footer = _footer(plan, frame, results, "train: fixed sample of training examples")
+    footer = _footer(plan, frame, results, "train: fixed sample of training examples", sampled=False)
     return drawing.epoch_curves(frame, footer, labels=LABELS, titles=_titles(plan)), frame
 
 
