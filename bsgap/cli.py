@@ -36,6 +36,7 @@ CONFIG = "config.yaml"
 
 # What does not decide a run's numbers, so that a checkpoint may be continued with other settings of it.
 OBSERVERS = ("config", "ckpt_path", "weights_only", "threads", "resume", "keep", "curves", "wandb", "verbose")
+PLACES = {"root": None, "download": False}  # options of data: where they lie is not what they are
 TRAINER = ("max_epochs", "max_steps", "precision", "limit_train_batches", "overfit_batches")
 
 _COMMANDS = ("fit", "validate", "test")
@@ -200,6 +201,8 @@ def digest(config: Namespace) -> str:
     values = config.as_dict()
     kept = {key: value for key, value in values.items() if key not in OBSERVERS and key != "trainer"}
     kept["trainer"] = {key: values["trainer"].get(key) for key in TRAINER}
+    options = (kept.get("data") or {}).get("init_args") or {}
+    options.update({name: default for name, default in PLACES.items() if name in options})
     text = json.dumps(kept, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 

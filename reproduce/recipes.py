@@ -47,10 +47,10 @@ def configuration(trial: Trial, initial_weights: str | None = None) -> dict[str,
     config["seed_everything"] = trial.seed
     for key, value in trial.overrides:
         *parents, last = key.split(".")
-        section = config
+        section: Any = config
         for parent in parents:
-            section = section[parent]
-        if last not in section:
+            section = (section or {}).get(parent)
+        if last not in (section or {}):
             raise UsageError(f"{trial.paper}/{trial.recipe} has no option {key}.")
         section[last] = value
     if trial.keep_epochs:

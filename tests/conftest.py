@@ -10,7 +10,7 @@ def _one_thread():
     torch.set_num_threads(1)
 
 
-@pytest.fixture()
+@pytest.fixture
 def real_data():
     """Folder of the real data sets; the test is skipped, loudly, where there are none."""
     root = os.environ.get("BSGAP_DATA")

@@ -247,6 +247,8 @@ def test_the_digest_is_of_what_decides_the_numbers(runs):
         {"trainer": {"max_epochs": 2, "accelerator": "gpu", "default_root_dir": "x"}},
     ):  # fmt: skip
         assert digest(**same_numbers) == plain
+    placed = [{"init_args": {"batch_size": 3, "root": root, "download": root is not None}} for root in (None, "a", "b")]
+    assert len({digest(data=data) for data in placed}) == 1
     for other_numbers in (
         {"seed_everything": 1}, {"model": {"lr": 2.0}}, {"data": {"batch_size": 4}}, {"stopping": {"patience": 2}},
         {"trainer": {"max_epochs": 3, "accelerator": "cpu"}},

@@ -13,7 +13,12 @@ READINGS = ("(a) L-BFGS-B, end", "(b) sign ascent, end", "(a) L-BFGS-B, matched"
 
 def footer(scale, **more):
     return drawing.Footer(
-        scale=scale, data="SYNTHETIC NUMBERS, F1 and C1 (analogue)", seeds=3, statistics="batch", machine="no machine", **more
+        scale=scale,
+        data="SYNTHETIC NUMBERS, F1 and C1 (analogue)",
+        seeds=3,
+        statistics="batch",
+        machine="no machine",
+        **more,
     )
 
 
@@ -167,7 +172,13 @@ def exhibits(folder, scale):
 
     behind = path(rng, ("C1",)).query("seed == 0").drop(columns="seed")
     figure("fig2", "Accuracy by epoch, small and large batch", epochs(rng), drawing.epoch_curves)
-    figure("fig3", "Loss and accuracy on the straight line between two solutions", path(rng), drawing.path_figure, authors=behind)
+    figure(
+        "fig3",
+        "Loss and accuracy on the straight line between two solutions",
+        path(rng),
+        drawing.path_figure,
+        authors=behind,
+    )
     figure("fig4", "Test accuracy and sharpness against the batch size", batches(rng), drawing.against_batch)
     figure("fig5", "Large batch started from small-batch iterates", warm(rng), drawing.warm_start)
     figure("fig6", "Sharpness along a run", along(rng), drawing.scatter_path)
@@ -177,7 +188,11 @@ def exhibits(folder, scale):
         y_label="distance ratio", reported=ranges, reported_label="reported: 3 to 10 [P]", log=True,
     )  # fmt: skip
     groups = ("train accuracy (%)", "test accuracy (%)")
-    table("table2", "Accuracy at the end of training", drawing.beside(accuracies(rng), reported(groups, (99.66, 0.05)), decimals=2))
+    table(
+        "table2",
+        "Accuracy at the end of training",
+        drawing.beside(accuracies(rng), reported(groups, (99.66, 0.05)), decimals=2),
+    )
     groups = ("ε = 10⁻³", "ε = 5·10⁻⁴")
     table("table3", "Sharpness, full space", drawing.stacked(sharpnesses(rng), reported(groups, (28.58, 3.13))))
     return figures, tables
@@ -188,7 +203,13 @@ def write(root, scale="laptop", *, published=False, runs=12, paper="keskar"):
     folder = root / paper / scale
     folder.mkdir(parents=True)
     figures, tables = exhibits(folder, scale)
-    machine = {"processor": "Synthetic CPU @ 2 GHz", "cores": 2, "memory_gib": 7.8, "accelerator": None, "os": "Linux x86_64"}
+    machine = {
+        "processor": "Synthetic CPU @ 2 GHz",
+        "cores": 2,
+        "memory_gib": 7.8,
+        "accelerator": None,
+        "os": "Linux x86_64",
+    }
     other = {**machine, "processor": "Another & faster_CPU 100 %", "cores": 8}
     manifest = {
         "paper": paper,

@@ -15,7 +15,7 @@ import torch
 
 from reproduce.atomic import sha256
 
-EPOCHS = 200  # long enough to be met in the middle
+EPOCHS = 100  # long enough to be met in the middle
 ARGUMENTS = ("--figure", "fig2", "--jobs", "1")
 
 
@@ -47,7 +47,7 @@ def test_stopped_twice_in_mid_run_the_same_command_gives_the_numbers_of_one_that
         stderr=subprocess.PIPE,
     )  # fmt: skip
     wait_for(lambda: training(command.out, again=False) or process.poll() is not None)
-    time.sleep(0.5)
+    time.sleep(0.3)
     process.send_signal(signal.SIGTERM)
     out, err = process.communicate(timeout=120)
     assert process.returncode == 130, err
@@ -60,7 +60,7 @@ def test_stopped_twice_in_mid_run_the_same_command_gives_the_numbers_of_one_that
 
     def press():
         wait_for(lambda: training(command.out, again=True))
-        time.sleep(0.5)
+        time.sleep(0.3)
         os.kill(os.getpid(), signal.SIGINT)
 
     ctrl_c = threading.Thread(target=press)

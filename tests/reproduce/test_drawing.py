@@ -23,7 +23,15 @@ FOOTER = drawing.Footer(
     not_run=("F2", "C4"),
     notes=("a note",),
 )
-PARTS = ("scale demo", "F1 on digits (analogue)", "3 seeds", "BatchNorm: batch", "2-core CPU", "not run: F2, C4", "a note")
+PARTS = (
+    "scale demo",
+    "F1 on digits (analogue)",
+    "3 seeds",
+    "BatchNorm: batch",
+    "2-core CPU",
+    "not run: F2, C4",
+    "a note",
+)
 FIGURES = {
     "epoch_curves": lambda: drawing.epoch_curves(synthetic.epochs(RNG), FOOTER),
     "path_figure": lambda: drawing.path_figure(
@@ -142,7 +150,6 @@ def test_path_has_loss_left_accuracy_right_and_the_authors_behind():
         assert [line.get_linestyle() for line in losses] == ["-", "--"]  # train solid, test dashed
 
 
-
 def test_against_batch_names_the_batches_on_a_log2_axis():
     figure = drawing.against_batch(synthetic.batches(RNG), FOOTER)
     drawn(figure)
@@ -151,7 +158,6 @@ def test_against_batch_names_the_batches_on_a_log2_axis():
     names = [label.get_text() for label in axis.get_xticklabels()]
     assert names == ["32", "64", "128", "256", "512", "1024", "2048", "4096"]
     assert [len(other.lines) for other in figure.axes] == [1, 1, 2, 2]  # two readings of sharpness, one accuracy
-
 
 
 def test_scatter_runs_towards_low_loss_on_the_right():
@@ -215,7 +221,6 @@ def cells(tex):
     ]
 
 
-
 def test_beside_prints_mean_deviation_and_count():
     values = [97.0, 98.0, 99.0, np.nan]  # the last run diverged
     ours = pd.DataFrame({"row": "F_1", "column": "SB", "seed": range(4), "value": values})
@@ -231,13 +236,11 @@ def test_beside_prints_mean_deviation_and_count():
     assert (mine["mean"], mine["std"], mine["n"], mine["diverged"]) == (98.0, 1.0, 3, 1)
 
 
-
 def test_sources_that_differ_stand_in_the_cells():
     ours = pd.DataFrame({"row": "F1", "column": ["SB", "LB"], "seed": 0, "value": [1.0, 2.0]})
     was = {"row": "F1", "column": ["SB", "LB"], "mean": [1.5, 2.5], "std": [np.nan, 0.5], "source": ["P", "N"]}
     last = cells(drawing.beside(ours, pd.DataFrame(was)).tex)[-1]
     assert last == ["F1", "1.50 {[}P{]}", "1.00 (1)", "2.50 ± 0.50 {[}N{]}", "2.00 (1)"]
-
 
 
 def test_stacked_has_a_line_for_each_reading_and_says_what_was_not_run():

@@ -9,8 +9,7 @@ import synthetic_results as synthetic
 from bsgap.errors import UsageError
 from reproduce.claims import VERDICTS
 from reproduce.latex import Tex, escape, number, spread
-from reproduce.report import build, build_report, gather, templates_folder
-from reproduce.report import prose
+from reproduce.report import build, build_report, gather, prose, templates_folder
 
 NEEDS_TEX = pytest.mark.skipif(
     shutil.which("latexmk") is None or shutil.which("pdflatex") is None,
@@ -46,7 +45,10 @@ def claim(**changes):
 @pytest.mark.parametrize(
     ("text", "want"),
     [
-        ("a_b & 50 % of $x^2$ #1 ~{\\", r"a\_b \& 50 \% of \$x\textasciicircum{}2\$ \#1 \textasciitilde{}\{\textbackslash{}"),
+        (
+            "a_b & 50 % of $x^2$ #1 ~{\\",
+            r"a\_b \& 50 \% of \$x\textasciicircum{}2\$ \#1 \textasciitilde{}\{\textbackslash{}",
+        ),
         ("ε = 10⁻³", r"\ensuremath{\epsilon} = 10\ensuremath{^{-3}}"),
         ("[P] --scale", "{[}P{]} -{}-scale"),
         ("1–2 “q” é ő ﬁ 日", r"1\textendash{}2 ``q'' é ő fi ?"),
@@ -80,7 +82,10 @@ def test_mean_and_deviation_share_their_decimals():
 # What is on disk -----------------------------------------------------------------------------------------------------
 def test_the_published_study_comes_first(results, tmp_path):
     parts = gather([results])
-    assert [(part.paper, part.scale, part.published) for part in parts] == [("keskar", "laptop", True), ("keskar", "demo", False)]
+    assert [(part.paper, part.scale, part.published) for part in parts] == [
+        ("keskar", "laptop", True),
+        ("keskar", "demo", False),
+    ]
     assert [exhibit.name for exhibit in parts[0].exhibits][-2:] == ["table2", "table3"]
     assert not parts[0].missing
     synthetic_only = shutil.copytree(results / "keskar" / "demo", tmp_path / "other" / "keskar" / "paper")
@@ -136,7 +141,9 @@ def test_counts_are_sentences():
 
 
 def test_a_claim_is_printed_with_its_numbers():
-    assert prose.result_phrase(claim()) == "LB is sharper (8.10 [6.20, 10.6], n\u00a0=\u00a03; reported 167 (D, from P))"
+    assert (
+        prose.result_phrase(claim()) == "LB is sharper (8.10 [6.20, 10.6], n\u00a0=\u00a03; reported 167 (D, from P))"
+    )
     empty = claim(verdict="not run", measured=None, uncertainty=None, n_seeds=0, reported=None)
     assert prose.result_phrase(empty) == "LB is sharper"
     assert prose.result_phrase(claim(uncertainty=None, n_seeds=1)).startswith("LB is sharper (8.10, n\u00a0=\u00a01;")
@@ -149,8 +156,14 @@ def test_a_claim_is_printed_with_its_numbers():
         ({"verdict": "not reproduced"}, "on the other side"),
         ({"verdict": "not run"}, "no run"),
         ({"verdict": "inconclusive", "n_seeds": 2}, "fewer seeds than the rule asks for"),
-        ({"verdict": "inconclusive", "rule": "above 1, at least 5 seeds", "n_seeds": 4}, "fewer seeds than the rule asks for"),
-        ({"verdict": "inconclusive", "rule": "above 1, at least 3 seeds; 1 left out because a run diverged"}, "a run diverged"),
+        (
+            {"verdict": "inconclusive", "rule": "above 1, at least 5 seeds", "n_seeds": 4},
+            "fewer seeds than the rule asks for",
+        ),
+        (
+            {"verdict": "inconclusive", "rule": "above 1, at least 3 seeds; 1 left out because a run diverged"},
+            "a run diverged",
+        ),
         ({"verdict": "inconclusive"}, "the interval holds the declared limit"),
     ],
 )
@@ -175,7 +188,9 @@ def test_small_words():
     assert prose.listed(["a", "b", "c"]) == "a, b and c"
     assert prose.grouped(["F2: licensed", "C2: slow", "C3: slow", "C4"]) == "F2 (licensed); C2 and C3 (slow); C4"
     assert [prose.duration(seconds) for seconds in (40, 720, 12240)] == ["40 s", "12 min", "3.4 h"]
-    assert prose.machine_text({"processor": "CPU", "cores": 1, "memory_gib": 8.0}) == "CPU, 1 core, 8 GiB, no accelerator"
+    assert (
+        prose.machine_text({"processor": "CPU", "cores": 1, "memory_gib": 8.0}) == "CPU, 1 core, 8 GiB, no accelerator"
+    )
     assert prose.machine_text(None) == "not recorded"
     assert prose.value_text({"SB": 0.5, "LB": 12.0}) == "SB 0.500, LB 12.0"
 
