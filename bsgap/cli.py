@@ -252,13 +252,13 @@ def _build_parsers() -> None:
         ParserOnly([])
 
 
-def build(model: dict[str, Any]) -> tuple[Any, None]:
+def build(model: dict[str, Any]) -> Any:
     """Build the LightningModule of a resolved configuration's `model` section."""
     parser = ArgumentParser(exit_on_error=False)
     parser.add_subclass_arguments(LightningModule, "model", fail_untyped=False)
     parsed = parser.parse_object({"model": model})
     instantiate = getattr(parser, "instantiate", parser.instantiate_classes)  # its name from jsonargparse 4.49 on
-    return instantiate(parsed).model, None
+    return instantiate(parsed).model
 
 
 def main(args: Sequence[str] | None = None) -> int:

@@ -95,7 +95,7 @@ def _data(text: str) -> ImageData:
 
 @lru_cache(maxsize=1)
 def _task(text: str) -> ImageClassification:
-    model, _ = cli.build(json.loads(text))
+    model = cli.build(json.loads(text))
     return model
 
 
