@@ -100,6 +100,20 @@ class BsgapCLI(LightningCLI):
         """Parse without Lightning's warning about arguments given from Python."""
         self.config = parser.parse_args(args)
 
+    def _parse_ckpt_path(self) -> None:
+        """Say in one line what is wrong with a checkpoint before Lightning looks into it."""
+        path = self.config[self.config["subcommand"]].get("ckpt_path")
+        if path is not None and ("/" in path or "." in path):
+            _check_checkpoint(Path(path))
+        super()._parse_ckpt_path()
+
+    def _set_seed(self) -> None:
+        """Seed everything; a seed that torch cannot take is a usage error."""
+        try:
+            super()._set_seed()
+        except ValueError as error:
+            raise UsageError(f"--seed_everything: {error}") from None
+
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add this package's options."""
         parser.add_argument(
@@ -122,8 +136,6 @@ class BsgapCLI(LightningCLI):
             if config.threads < 1:
                 raise UsageError(f"--threads must be at least 1, got {config.threads}.")
             torch.set_num_threads(config.threads)
-        if config.ckpt_path is not None and ("/" in config.ckpt_path or "." in config.ckpt_path):
-            _check_checkpoint(Path(config.ckpt_path))
         if self.subcommand != "fit":
             return
         recipe = digest(config)

@@ -142,6 +142,8 @@ def publish(paper: str, scale: str, to: str, out: str, data_root: str | None) ->
     console = new_console()
     study = study_of(paper)
     plan = make_plan(study, scale)
+    if not (Path(out) / "runs").is_dir():
+        raise UsageError(f"--out {out} holds no runs. Give the folder of results whose runs are to be published.")
     store = Store(Path(out), [Path(to)] if Path(to).is_dir() else [])
     results = Results(store, data_root)
     done = [results.id(trial) for trial in trials(study, plan, results) if results.run(trial) is not None]

@@ -41,26 +41,25 @@ class Earlier:
         return known and not asked and all((self.folder / entry[key]).exists() for key in _FILES if key in entry)
 
     def claims(self, new: list[Claim]) -> list[Claim]:
-        """The claims of before that were not judged now, and the new ones."""
+        """The claims of before, judged anew where they can be, and the new ones."""
         try:
             old = read_claims(self.folder / "claims.json") if self.manifest else []
         except UsageError:  # none, or damaged
             old = []
-        judged = {claim.id for claim in new}
-        return [*(claim for claim in old if claim.id not in judged), *new]
+        return list({claim.id: claim for claim in [*old, *new]}.values())
 
     def runs(self, new: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """The runs behind what is listed."""
         return list({run["id"]: run for run in [*self.manifest.get("runs", []), *new]}.values())
 
     def curves(self, new: pd.DataFrame) -> pd.DataFrame:
-        """The tidy runs: those of before that are not among the new ones, and these."""
+        """The tidy runs: those of before, with the new ones in their place or at the end."""
         try:
             old = pd.read_csv(self.folder / "runs.csv", float_precision="round_trip") if self.manifest else new.iloc[:0]
         except (OSError, ValueError):  # none, or damaged
             return new
-        others = old[~old["run"].isin(new["run"])]
-        return pd.concat([others, new], ignore_index=True) if len(others) else new
+        both = {**dict(list(old.groupby("run", sort=False))), **dict(list(new.groupby("run", sort=False)))}
+        return pd.concat(both.values(), ignore_index=True) if both else new
 
     def seeds(self) -> dict[str, int]:
         """Network -> seeds, the most that anything listed rests on."""

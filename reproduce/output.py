@@ -2,6 +2,7 @@
 
 import json
 import traceback
+from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -62,7 +63,7 @@ def write(runner: Runner, folder: Path, jobs: int) -> tuple[list[Claim], dict[st
         "claims_file": "claims.json",
         "not_run": earlier.lines("not_run", [f"{network}: {reason}" for network, reason in plan.not_run.items()]),
         "not_drawn": not_drawn,
-        "notes": earlier.lines("notes", study.notes(plan)),
+        "notes": earlier.lines("notes", [*study.notes(plan), *_endings(runner)]),
     }
     write_text(folder / "runs.csv", earlier.curves(_curves(runner)).to_csv(index=False))
     write_claims(folder / "claims.json", earlier.claims(claims))
@@ -114,3 +115,13 @@ def _curves(runner: Runner) -> pd.DataFrame:
             parts.append(curves.assign(run=key, label=trial.label, seed=trial.seed))
     columns = ["run", "label", "seed", "step", "epoch", "examples", "metric", "value"]
     return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
+
+
+def _endings(runner: Runner) -> list[str]:
+    """How the trainings ended, counted."""
+    runs = [run for run in map(runner.results.run, runner.all_trials.values()) if run is not None]
+    reasons = Counter(str(run.outcome.get("stop_reason")) for run in runs)
+    if not runs:
+        return []
+    counts = ", ".join(f"{count} by “{reason}”" for reason, count in reasons.most_common())
+    return [f"Of {len(runs)} trainings these ended: {counts}."]

@@ -40,12 +40,12 @@ def track(runner: Runner, claims: list[Claim], folder: Path, manifest: dict[str,
     sent = _Sent(Path(runner.wandb["folder"]) / "wandb" / "sent.json", runner.wandb["mode"])
     try:
         for key, values in _measured(runner).items():
-            if sent.is_news(key, values):
+            if news := sent.news(key, values):
                 trial = runner.all_trials[key]
                 run = _start(runner, key, tags=[trial.scale, trial.recipe])
-                run.summary.update(values)
+                run.summary.update(news)
                 run.finish()
-                sent.add(key, values)
+                sent.add(key, news)
         _track_study(runner, claims, folder, manifest, sent)
     except Exception as error:  # W&B raises many kinds; none may fail a finished study
         return " ".join(f"W&B is left out: {error or type(error).__name__}".split())
@@ -67,25 +67,23 @@ def usable_mode(mode: str) -> tuple[str, str | None]:
 
 
 class _Sent:
-    """Digests of what W&B has been given, by mode and W&B id."""
+    """What W&B has been given: mode and W&B id -> name -> value."""
 
     def __init__(self, path: Path, mode: str):
         self.path, self.mode = path, mode
         try:
-            self.known: dict[str, str] = dict(json.loads(path.read_text()))
+            self.known: dict[str, dict[str, Any]] = dict(json.loads(path.read_text()))
         except (OSError, ValueError):  # none yet, or damaged: everything is sent again
             self.known = {}
 
-    def is_news(self, identity: str, content: Any) -> bool:
-        return self.known.get(f"{self.mode} {identity}") != _digest(content)
+    def news(self, identity: str, values: dict[str, Any]) -> dict[str, Any]:
+        """Those of `values` that W&B does not have."""
+        known = self.known.get(f"{self.mode} {identity}", {})
+        return {name: value for name, value in values.items() if name not in known or known[name] != value}
 
-    def add(self, identity: str, content: Any) -> None:
-        self.known[f"{self.mode} {identity}"] = _digest(content)
+    def add(self, identity: str, values: dict[str, Any]) -> None:
+        self.known.setdefault(f"{self.mode} {identity}", {}).update(values)
         write_text(self.path, json.dumps(self.known, indent=1))
-
-
-def _digest(content: Any) -> str:
-    return sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _start(runner: Runner, identity: str, **more: Any) -> Any:
@@ -121,8 +119,8 @@ def _track_study(runner: Runner, claims: list[Claim], folder: Path, manifest: di
     identity = sha256(f"{plan.paper} {plan.scale} {sorted(runner.all_trials)}".encode()).hexdigest()[:16]
     rows = [[c.statement, str(c.reported), str(c.measured), c.n_seeds, c.rule, c.verdict] for c in claims]
     drawn = {entry["name"]: (folder / entry["csv"]).read_text() for entry in manifest["figures"] + manifest["tables"]}
-    content = {"claims": rows, "drawn": drawn}
-    if not sent.is_news(identity, content):
+    content = {"content": sha256(json.dumps([rows, drawn]).encode()).hexdigest()}
+    if not sent.news(identity, content):
         return
     config = {"paper": plan.paper, "scale": plan.scale, "seeds": dict(plan.seeds), "figures": list(plan.artifacts)}
     run = _start(runner, identity, tags=[plan.scale, "study"], config=config, name=f"{plan.paper} {plan.scale}")

@@ -35,7 +35,8 @@ class Curves(pl.Callback):
     Mini-batch losses favour small batches, so the training loss is taken on one fixed sample (the data module's
     `sample` split), in evaluation mode. The metrics are `train_loss`, `train_accuracy` (sample), `test_loss` and
     `test_accuracy`. Each evaluation is announced to every callback that has a method
-    `on_evaluation(trainer, module, point)`. Nothing that is drawn or trained depends on how often this looks.
+    `on_evaluation(trainer, module, point)`. Training does not depend on how often this
+    looks, but the step at which a loss level counts as crossed does.
 
     It needs a task with a method `evaluate(batches)` and data with a method `batches(split)`, as those of this package
     have; with others it stays silent, unless another callback (an attribute `needs_curves` that is true) counts on it.

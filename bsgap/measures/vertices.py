@@ -1,4 +1,4 @@
-"""Ascent from vertex to vertex of a box, the stronger maximiser of sharpness.
+"""Ascent from vertex to vertex of a box, the stronger maximiser of sharpness at a low loss.
 
 At a low training loss the gradient is all but flat, so a method whose steps are in proportion to it (L-BFGS-B in its
 first iterations) stays near the start. The sign of the gradient does not depend on its size: y ← width·sign(∇f(y)), a

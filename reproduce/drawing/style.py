@@ -36,7 +36,7 @@ PALETTE = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY)
 MARKERS = ("o", "s", "D", "^", "v", "P")
 SPLIT_STYLES: dict[str, Any] = {"train": "-", "test": (0, (4, 1.5))}
 LINE_STYLES: tuple[Any, ...] = ("-", (0, (4, 1.5)), (0, (1, 1)), (0, (4, 1.2, 1, 1.2)))
-SHARPNESS_LABEL = r"Sharpness $\phi$ (log)"
+SHARPNESS_LABEL = r"Sharpness $\phi$ (%, log)"
 LABELS = {"SB": "small batch (SB)", "LB": "large batch (LB)", "train": "train", "test": "test"}
 
 P = ParamSpec("P")

@@ -1,7 +1,7 @@
 """Keskar et al. 2017, "On Large-Batch Training for Deep Learning: Generalization Gap and Sharp Minima" (1609.04836)."""
 
 from reproduce.papers.keskar.artifacts import ARTIFACTS
-from reproduce.papers.keskar.claims import claims
+from reproduce.papers.keskar.claims import GAP_SEEDS, claims
 from reproduce.papers.keskar.trials import SETTINGS
 from reproduce.study import Plan, Study
 
@@ -43,6 +43,24 @@ def _notes(plan: Plan) -> list[str]:
     analogues = [text for text in described if "analogue" in text]
     if analogues:
         notes.append("Analogues, where network or data are not the paper's: " + "; ".join(analogues) + ".")
+    samples = {name: SETTINGS[plan.scale][name].examples for name in plan.networks}
+    if any(samples.values()):
+        parts = [f"{name} {count:,}" for name, count in samples.items() if count]
+        notes.append(
+            "Sharpness, and the training loss along paths, are taken over a fixed sample of the training examples, in "
+            f"which each class has its share, not over all of them: {', '.join(parts)}."
+        )
+    notes.append(
+        "The weights of a loss level are those of the first evaluation at or below it, so the losses of a matched pair "
+        "still differ, by up to a factor of about two; the data of Fig. 6 give them."
+    )
+    if plan.scale in ("laptop", "gpu"):
+        notes.append("Training may run in bf16 mixed precision (see the recipes); everything evaluated is float32.")
+    few = [name for name in plan.networks if plan.seeds[name] < GAP_SEEDS]
+    if few:
+        notes.append(
+            f"The accuracy gap needs {GAP_SEEDS} seeds; with fewer ({', '.join(few)}) it is inconclusive by its rule."
+        )
     if plan.scale == "laptop" and "C1" in plan.networks:
         notes.append(
             "C1's subset of 5,000 images keeps the paper's number of steps an epoch (about 195 for the small batch, 10 "

@@ -85,7 +85,11 @@ def curves(plan: Plan, results: Results) -> Drawn | None:
     if not parts:
         return None
     frame = pd.concat(parts, ignore_index=True)
-    footer = _footer(plan, frame, results, "train: fixed sample of training examples", sampled=False)
+    # Beyond the first stop a mean over seeds would be one over those that happened to go on.
+    ends = frame.groupby(["network", "method", "seed"])["epoch"].max().groupby(["network", "method"]).min()
+    frame = frame[frame["epoch"] <= frame.set_index(["network", "method"]).index.map(ends)]
+    notes = ("train: fixed sample of training examples", "a curve ends where the first of its runs stopped")
+    footer = _footer(plan, frame, results, *notes, sampled=False)
     return drawing.epoch_curves(frame, footer, labels=LABELS, titles=_titles(plan)), frame
 
 
