@@ -54,11 +54,13 @@ class Earlier:
 
     def curves(self, new: pd.DataFrame) -> pd.DataFrame:
         """The tidy runs: those of before, with the new ones in their place or at the end."""
-        try:
-            old = pd.read_csv(self.folder / "runs.csv", float_precision="round_trip") if self.manifest else new.iloc[:0]
-        except (OSError, ValueError):  # none, or damaged
+        if not self.manifest:
             return new
-        both = {**dict(list(old.groupby("run", sort=False))), **dict(list(new.groupby("run", sort=False)))}
+        try:  # as text, so that the numbers stay as they were written
+            old = dict(list(pd.read_csv(self.folder / "runs.csv", dtype=str).groupby("run", sort=False)))
+        except (OSError, ValueError, KeyError):  # none, or damaged
+            old = {}
+        both = {**old, **dict(list(new.groupby("run", sort=False)))}
         return pd.concat(both.values(), ignore_index=True) if both else new
 
     def seeds(self) -> dict[str, int]:
