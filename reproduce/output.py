@@ -19,6 +19,8 @@ from reproduce.planning import artifacts
 from reproduce.runner import Runner
 from reproduce.study import Artifact
 
+ENDED = "trainings these ended"
+
 
 def write(runner: Runner, folder: Path, jobs: int) -> tuple[list[Claim], dict[str, Any]]:
     """Draw and write everything that the results allow, into `folder` (`results/PAPER/SCALE`).
@@ -46,6 +48,8 @@ def write(runner: Runner, folder: Path, jobs: int) -> tuple[list[Claim], dict[st
             shown.append(about | {kind: str(path.relative_to(folder)) for kind, path in paths.items()})
     earlier = Earlier(folder, study, plan)
     claims = study.claims(plan, results)
+    runs = earlier.runs(_runs(runner))
+    notes = [line for line in earlier.lines("notes", study.notes(plan)) if ENDED not in line]
     manifest = {
         "paper": study.name,
         "title": study.title,
@@ -57,13 +61,13 @@ def write(runner: Runner, folder: Path, jobs: int) -> tuple[list[Claim], dict[st
         "versions": versions(),
         "jobs": jobs,
         "seeds": earlier.seeds(),
-        "runs": earlier.runs(_runs(runner)),
+        "runs": runs,
         "figures": earlier.entries("figures", [entry for entry in shown if "pdf" in entry]),
         "tables": earlier.entries("tables", [entry for entry in shown if "tex" in entry]),
         "claims_file": "claims.json",
         "not_run": earlier.lines("not_run", [f"{network}: {reason}" for network, reason in plan.not_run.items()]),
         "not_drawn": not_drawn,
-        "notes": earlier.lines("notes", [*study.notes(plan), *_endings(runner)]),
+        "notes": [*notes, *_endings(runs)],
     }
     write_text(folder / "runs.csv", earlier.curves(_curves(runner)).to_csv(index=False))
     write_claims(folder / "claims.json", earlier.claims(claims))
@@ -117,11 +121,10 @@ def _curves(runner: Runner) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
 
 
-def _endings(runner: Runner) -> list[str]:
+def _endings(runs: list[dict[str, Any]]) -> list[str]:
     """How the trainings ended, counted."""
-    runs = [run for run in map(runner.results.run, runner.all_trials.values()) if run is not None]
-    reasons = Counter(str(run.outcome.get("stop_reason")) for run in runs)
     if not runs:
         return []
+    reasons = Counter(str(run["stop_reason"]) for run in runs)
     counts = ", ".join(f"{count} by “{reason}”" for reason, count in reasons.most_common())
-    return [f"Of {len(runs)} trainings these ended: {counts}."]
+    return [f"Of {len(runs)} {ENDED}: {counts}."]

@@ -52,7 +52,7 @@ STUDY = SimpleNamespace(
 def command(folder, *names, networks=("net", "other"), seeds=3, runs=("a", "b"), not_run=None, study=STUDY):
     """Write what a command writes that was asked for `names` and `networks`."""
     trials = {run: Trial("paper", "net", "demo", index, label=f"label {run}") for index, run in enumerate(runs)}
-    run = SimpleNamespace(status="finished", published=False, record={"seconds": 2.0}, outcome={"epochs": 3})
+    run = SimpleNamespace(status="finished", published=False, record={"seconds": 2.0}, outcome={"epochs": 3, "stop_reason": "budget"})
     results = SimpleNamespace(run=lambda _: run, curves=lambda _: CURVES)
     plan = Plan("paper", "demo", networks, dict.fromkeys(networks, seeds), not_run or {}, names)
     runner = SimpleNamespace(study=study, plan=plan, results=results, failures={}, all_trials=trials)
@@ -103,7 +103,8 @@ def test_a_narrower_command_keeps_what_it_was_not_asked_for(before):
     assert pd.read_csv(before / "runs.csv")["run"].unique().tolist() == ["a", "b", "c"]
     assert manifest["seeds"] == {"net": 3, "other": 3}
     assert manifest["not_run"] == ["C1: too large"]
-    assert manifest["notes"] == ["note on net and other", "note on net"]
+    assert manifest["notes"][:-1] == ["note on net and other", "note on net"]
+    assert manifest["notes"][-1] == "Of 3 trainings these ended: 3 by “budget”."
     assert not (before / "failures.txt").exists()  # this command had none
 
 
@@ -112,7 +113,7 @@ def test_the_whole_again_starts_from_nothing(before):
     _, manifest, _ = command(before, *WHOLE, seeds=1)
     assert [run["id"] for run in manifest["runs"]] == ["a", "b"]
     assert (manifest["seeds"], manifest["not_run"]) == ({"net": 1, "other": 1}, [])
-    assert manifest["notes"] == ["note on net and other"]
+    assert manifest["notes"] == ["note on net and other", "Of 2 trainings these ended: 2 by “budget”."]
 
 
 def test_what_has_been_run_by_now_is_not_named_as_not_run(before):

@@ -15,6 +15,7 @@ from reproduce.papers.keskar.trials import (
     each,
     evaluation,
     few_seeds,
+    iterates,
     main,
     path,
     setting,
@@ -179,7 +180,7 @@ def warm_measures(plan: Plan, results: Results) -> list[Measure]:
     """Accuracy of the iterates, and accuracy and sharpness of what large-batch training finds from them."""
     found: list[Measure] = []
     for network, seed, epoch in _warm_pairs(plan, results):
-        found.append(evaluation(plan, network, main(plan, network, "SB", seed), f"epoch-{epoch}"))
+        found.append(evaluation(plan, network, iterates(plan, network, seed), f"epoch-{epoch}"))
         for trial in (warm(plan, network, epoch, seed), main(plan, network, "LB", seed)):
             found.append(evaluation(plan, network, trial))
             found.append(sharpness(plan, network, trial, "final", "sign", EPSILONS[0]))
@@ -191,7 +192,7 @@ def warm_start(plan: Plan, results: Results) -> Drawn | None:
     rows = []
     for network, seed, epoch in _warm_pairs(plan, results):
         trial = warm(plan, network, epoch, seed)
-        iterate = evaluation(plan, network, main(plan, network, "SB", seed), f"epoch-{epoch}")
+        iterate = evaluation(plan, network, iterates(plan, network, seed), f"epoch-{epoch}")
         small = results.value(iterate, "test_accuracy")
         large = results.value(evaluation(plan, network, trial), "test_accuracy")
         value = results.value(sharpness(plan, network, trial, "final", "sign", EPSILONS[0]), "value")

@@ -137,6 +137,11 @@ def sweep(plan: Plan, network: str, batch: int, seed: int) -> Trial:
     return run(plan, network, batch, seed, trainer__max_epochs=epochs, stopping__patience=0)
 
 
+def iterates(plan: Plan, network: str, seed: int) -> Trial:
+    """The small-batch run from whose iterates Fig. 5 starts: at the published protocol 100 epochs whatever the loss."""
+    return sweep(plan, network, setting(plan, network).small, seed)
+
+
 def warm(plan: Plan, network: str, epoch: int, seed: int) -> Trial:
     """Large-batch training that starts from the small-batch iterate after `epoch` epochs."""
     chosen = setting(plan, network)
@@ -147,7 +152,7 @@ def warm(plan: Plan, network: str, epoch: int, seed: int) -> Trial:
     )
     return Trial(
         "keskar", network.lower(), plan.scale, seed, overrides,
-        start=(main(plan, network, "SB", seed), f"epoch-{epoch}"),
+        start=(iterates(plan, network, seed), f"epoch-{epoch}"),
         label=f"{network}, large batch from epoch {epoch} of small, seed {seed}",
         seconds=chosen.warm_epochs * chosen.seconds,
     )  # fmt: skip
@@ -167,7 +172,7 @@ def pairs(plan: Plan) -> list[Trial]:
 
 def warm_starts(plan: Plan, results: Results, network: str, seed: int) -> list[int]:
     """The starts of Fig. 5 that the small-batch run lived to see."""
-    kept = results.kept(main(plan, network, "SB", seed))
+    kept = results.kept(iterates(plan, network, seed))
     return [epoch for epoch in setting(plan, network).starts if f"epoch-{epoch}" in kept]
 
 
