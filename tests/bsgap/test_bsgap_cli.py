@@ -258,7 +258,7 @@ def test_the_digest_is_of_what_decides_the_numbers(runs):
 
 def test_building_a_task_from_a_resolved_configuration(runs):
     values = runs.values["model"]
-    task, _ = cli.build(values)
+    task = cli.build(values)
     assert isinstance(task.network, Dropped)
     assert task.micro_batch == 8
 

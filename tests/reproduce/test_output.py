@@ -52,7 +52,9 @@ STUDY = SimpleNamespace(
 def command(folder, *names, networks=("net", "other"), seeds=3, runs=("a", "b"), not_run=None, study=STUDY):
     """Write what a command writes that was asked for `names` and `networks`."""
     trials = {run: Trial("paper", "net", "demo", index, label=f"label {run}") for index, run in enumerate(runs)}
-    run = SimpleNamespace(status="finished", published=False, record={"seconds": 2.0}, outcome={"epochs": 3, "stop_reason": "budget"})
+    run = SimpleNamespace(
+        status="finished", published=False, record={"seconds": 2.0}, outcome={"epochs": 3, "stop_reason": "budget"}
+    )
     results = SimpleNamespace(run=lambda _: run, curves=lambda _: CURVES)
     plan = Plan("paper", "demo", networks, dict.fromkeys(networks, seeds), not_run or {}, names)
     runner = SimpleNamespace(study=study, plan=plan, results=results, failures={}, all_trials=trials)

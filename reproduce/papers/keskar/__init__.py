@@ -1,7 +1,7 @@
 """Keskar et al. 2017, "On Large-Batch Training for Deep Learning: Generalization Gap and Sharp Minima" (1609.04836)."""
 
 from reproduce.papers.keskar.artifacts import ARTIFACTS
-from reproduce.papers.keskar.claims import GAP_SEEDS, claims
+from reproduce.papers.keskar.claims import GAP_SEEDS, every_claim
 from reproduce.papers.keskar.trials import SETTINGS
 from reproduce.study import Plan, Study
 
@@ -77,6 +77,6 @@ STUDY = Study(
     absent=_ABSENT,
     data=_data,
     artifacts=ARTIFACTS,
-    claims=claims,
+    claims=every_claim,
     notes=_notes,
 )

@@ -43,7 +43,7 @@ READING_CLAIMS = {
 }
 
 
-def claims(plan: Plan, results: Results) -> list[Claim]:
+def every_claim(plan: Plan, results: Results) -> list[Claim]:
     """Every claim that the plan's figures and tables bear on."""
     found: list[Claim] = []
     for needed, make in CLAIMS:
@@ -59,10 +59,11 @@ def _sharper(plan: Plan, results: Results, network: str) -> Iterator[Claim]:
     for name, words in READING_CLAIMS.items():
         values: dict[str, dict[int, float]] = {method: {} for method in METHODS}
         for seed in measured_seeds(plan, network):
+            diverged = any(results.diverged(main(plan, network, method, seed)) for method in METHODS)
             for method in METHODS:
                 value = results.value(reading(plan, results, network, method, seed, name, EPSILONS[0]), "value")
-                if value is None and results.diverged(main(plan, network, method, seed)):
-                    value = math.nan  # it ended before the pair had a common level of loss
+                if value is None and diverged:
+                    value = math.nan  # one of the pair ended before they had a common level of loss
                 if value is not None:
                     values[method][seed] = _floored(value)
         suffix = "" if not words else "-" + name.replace("(", "").replace(")", "").replace(" ", "-")

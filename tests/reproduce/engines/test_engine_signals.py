@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 SCRIPT = """
-import sys
+import signal, sys
+for number in (signal.SIGINT, signal.SIGHUP):  # as a terminal leaves them, also when the tests run under nohup
+    signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
 from reproduce.engines.jobs import Job
 from reproduce.engines.local import LocalEngine
 from reproduce.progress import Progress
