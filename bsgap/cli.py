@@ -27,7 +27,7 @@ from bsgap.callbacks import Curves, KeepWeights, Outcome, ResumePoint, StoppingR
 from bsgap.callbacks import resume as resume_point
 from bsgap.callbacks.outcome import SUMMARY
 from bsgap.callbacks.wandb import WeightsAndBiases
-from bsgap.errors import Interrupted, UsageError
+from bsgap.errors import BadCheckpoint, Interrupted, UsageError
 from bsgap.files import check_writable, write_text
 from bsgap.signals import stoppable
 from bsgap.terminal import one_line, quiet, usage_error
@@ -205,7 +205,7 @@ def _check_checkpoint(path: Path) -> None:
     if not path.exists():
         raise UsageError(f"--ckpt_path: there is no file {path}.")
     if not zipfile.is_zipfile(path):
-        raise UsageError(f"{path} is damaged: it is no checkpoint, or only a part of one. Remove it to start anew.")
+        raise BadCheckpoint(f"{path} is damaged: it is no checkpoint, or only a part of one. Remove it to start anew.")
 
 
 def digest(config: Namespace) -> str:

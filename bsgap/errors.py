@@ -13,6 +13,10 @@ class CorruptData(UsageError):
     """A file is there but is not what it should be: truncated, altered, or another file."""
 
 
+class BadCheckpoint(UsageError):
+    """A checkpoint cannot be continued: it is damaged, or belongs to another recipe."""
+
+
 class Interrupted(BaseException):
     """A run was asked to stop; the same command continues it from its resume point.
 

@@ -2,7 +2,6 @@
 
 import json
 import time
-import zipfile
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
@@ -15,8 +14,8 @@ from bsgap.callbacks import Point
 from bsgap.callbacks import resume as resume_point
 from bsgap.callbacks.outcome import SUMMARY
 from bsgap.data import Batches, ImageData
+from bsgap.errors import BadCheckpoint, UsageError
 from bsgap.errors import Interrupted as RunInterrupted
-from bsgap.errors import UsageError
 from bsgap.measures import distance, keskar_sharpness, state_path
 from bsgap.tasks import ImageClassification
 from reproduce.engines import pool
@@ -62,28 +61,28 @@ def train(payload: Mapping[str, Any], notify: Notify) -> dict[str, Any]:
     with store.claim(key):
         if store.is_done(key, payload["weights"]):
             return {"status": store.status(key), "warnings": []}
-        _check_resume_point(store, key)
-        folder = store.open(key, payload["config"], payload["fingerprint"], again=store.is_done(key))
-        resume_point.should_stop = pool.should_stop
-        arguments = ["fit", "--config", str(folder / CONFIG), f"--trainer.default_root_dir={folder}"]
-        arguments += ["--trainer.enable_progress_bar=false"]
-        for name, value in payload["wandb"].items():
-            arguments.append(f"--wandb.{name}={value if isinstance(value, str) else json.dumps(value)}")
         try:
-            cli.BsgapCLI(arguments, callbacks=[_Progress(notify)])
-        except RunInterrupted as interruption:
-            store.interrupt(key)
-            raise Interrupted(str(interruption)) from None
-        status = json.loads((folder / SUMMARY).read_text())["status"]
-        store.finish(key, status)
-        return {"status": status, "warnings": store.warnings}
+            _fit(store, payload, notify)
+        except BadCheckpoint as error:  # set aside with all that belongs to it; the run starts anew
+            store.set_aside(key, f"{RESUME}: {error}")
+            _fit(store, payload, notify)
+        return {"status": store.status(key), "warnings": store.warnings}
 
 
-def _check_resume_point(store: Store, key: str) -> None:
-    """Set a run aside whose resume point is damaged, so that it is trained from its start."""
-    point = store.path(key) / RESUME
-    if point.exists() and not zipfile.is_zipfile(point):
-        store.set_aside(key, f"{RESUME} is no checkpoint, or only a part of one")
+def _fit(store: Store, payload: Mapping[str, Any], notify: Notify) -> None:
+    key = payload["id"]
+    folder = store.open(key, payload["config"], payload["fingerprint"], again=store.is_done(key))
+    resume_point.should_stop = pool.should_stop
+    arguments = ["fit", "--config", str(folder / CONFIG), f"--trainer.default_root_dir={folder}"]
+    arguments += ["--trainer.enable_progress_bar=false"]
+    for name, value in payload["wandb"].items():
+        arguments.append(f"--wandb.{name}={value if isinstance(value, str) else json.dumps(value)}")
+    try:
+        cli.BsgapCLI(arguments, callbacks=[_Progress(notify)])
+    except RunInterrupted as interruption:
+        store.interrupt(key)
+        raise Interrupted(str(interruption)) from None
+    store.finish(key, json.loads((folder / SUMMARY).read_text())["status"])
 
 
 @lru_cache(maxsize=2)

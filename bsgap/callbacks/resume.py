@@ -11,7 +11,7 @@ from typing import Any
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Checkpoint
 
-from bsgap.errors import Interrupted, UsageError
+from bsgap.errors import BadCheckpoint, Interrupted, UsageError
 from bsgap.files import whole
 from bsgap.seeding import random_state, set_random_state
 
@@ -66,10 +66,10 @@ class ResumePoint(Checkpoint):  # Lightning calls Checkpoint callbacks last, whe
         """Remember the random states; they are set when training starts, after everything else has drawn.
 
         Raises:
-            UsageError: The checkpoint belongs to another recipe.
+            BadCheckpoint: It belongs to another recipe.
         """
         if self.recipe and state_dict["recipe"] != self.recipe:
-            raise UsageError(
+            raise BadCheckpoint(
                 f"the checkpoint belongs to another recipe (digest {state_dict['recipe'] or 'none'}, this one is"
                 f" {self.recipe}). Continue it with its own configuration or in another --trainer.default_root_dir."
             )

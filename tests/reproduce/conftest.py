@@ -5,15 +5,17 @@ import inline
 import pytest
 import tiny
 
+from bsgap.callbacks import resume
 from reproduce import cli, commands, recipes, runner
 from reproduce.papers.keskar import trials
 
 
 @pytest.fixture(autouse=True)
 def _environment():
-    """As it was before: commands set BSGAP_DATA for their workers, and Lightning leaves its seed."""
-    before = dict(os.environ)
+    """As it was before: commands set BSGAP_DATA, Lightning leaves its seed, and workers ask to be told to stop."""
+    before, question = dict(os.environ), resume.should_stop
     yield
+    resume.should_stop = question
     os.environ.clear()
     os.environ.update(before)
 

@@ -6,6 +6,9 @@ import shutil
 import pandas as pd
 import pytest
 
+from bsgap import cli
+from bsgap.callbacks import resume
+from bsgap.errors import Interrupted as RunInterrupted
 from reproduce import commands, worker
 from reproduce.atomic import sha256
 from reproduce.claims import read_claims
@@ -203,15 +206,40 @@ def test_weights_that_were_altered_are_trained_again_when_a_measurement_needs_th
     assert numbers(copied.out) == before
 
 
-def test_a_damaged_resume_point_is_set_aside_and_the_run_trained_from_its_start(copied):
+def truncated(folder):
+    (folder / "last.ckpt").write_bytes(b"PK\3\4half a checkpoint")
+
+
+def of_another_recipe(folder):
+    config = str(folder / "config.yaml")
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(resume, "should_stop", lambda: True)
+        with pytest.raises(RunInterrupted):
+            cli.BsgapCLI(
+                ["fit", "--config", config, f"--trainer.default_root_dir={folder / 'other'}", "--trainer.max_epochs=9"]
+            )
+    (folder / "other" / "last.ckpt").rename(folder / "last.ckpt")
+    shutil.rmtree(folder / "other")
+
+
+@pytest.mark.parametrize(
+    ("leave", "named"),
+    [
+        (truncated, "last.ckpt is damaged: it is no checkpoint, or only a part of one."),
+        (of_another_recipe, "last.ckpt: the checkpoint belongs to another recipe (digest "),
+    ],
+)
+def test_a_resume_point_that_is_none_is_set_aside_and_the_run_trained_from_its_start(leave, named, copied):
     engine, before = copied.inline(), numbers(copied.out)
     run = copied.out / "runs" / id_of(copied.out, LABEL)
     record = json.loads((run / "run.json").read_text())
     (run / "run.json").write_text(json.dumps(record | {"status": "interrupted"}))
-    (run / "last.ckpt").write_bytes(b"PK\3\4half a checkpoint")
+    leave(run)
+    (run / "outcome.json").unlink()
     code, out, _ = copied("--figure", "fig2", seeds=2)
     assert (code, engine.trained()) == (0, [LABEL])
-    assert "last.ckpt is no checkpoint, or only a part of one" in out
+    assert named in out
+    assert f"set aside in {copied.out / 'corrupt' / run.name}-1" in out
     assert numbers(copied.out) == before
 
 
