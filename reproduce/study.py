@@ -93,7 +93,7 @@ class Artifact:
         title: One line.
         caption: What a reader needs to read it alone.
         kind: `figure` or `table`.
-        trials: The runs that it needs.
+        trials: The runs that it needs; those that they start from are added.
         measures: The measurements that it needs, once those runs are done.
         draw: For a figure, the matplotlib figure and the frame that is drawn; for a table, the frame twice.
     """
