@@ -1,7 +1,7 @@
 """The command `bsgap`: Lightning's command line, with what a reproducible run needs.
 
-`bsgap fit --config RECIPE.yaml` trains any LightningModule on any LightningDataModule. The groups `curves`, `stopping`,
-`keep`, `resume` and `wandb` set this package's callbacks; everything else is Lightning's own. The folder
+`bsgap fit --config RECIPE.yaml` trains any LightningModule on any LightningDataModule. The groups `rate`, `curves`,
+`stopping`, `keep`, `resume` and `wandb` set this package's callbacks; everything else is Lightning's own. The folder
 `--trainer.default_root_dir` then holds `config.yaml`, `metrics.csv`, `outcome.json` and the kept `weights/`; until the
 run is finished it holds `last.ckpt`, from which the same command continues.
 """
@@ -23,7 +23,7 @@ from pytorch_lightning import Callback, LightningDataModule, LightningModule, Tr
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
-from bsgap.callbacks import Curves, KeepWeights, Outcome, ResumePoint, StoppingRule
+from bsgap.callbacks import Curves, KeepWeights, Outcome, ResumePoint, ScaledRate, StoppingRule
 from bsgap.callbacks import resume as resume_point
 from bsgap.callbacks.outcome import SUMMARY
 from bsgap.callbacks.wandb import WeightsAndBiases
@@ -120,6 +120,7 @@ class BsgapCLI(LightningCLI):
             "--threads", type=int | None, default=None, help="CPU threads; different counts give different bits"
         )
         for name, callback in {
+            "rate": ScaledRate,
             "curves": Curves,
             "stopping": StoppingRule,
             "keep": KeepWeights,
@@ -266,11 +267,20 @@ def _build_parsers() -> None:
 
 def build(model: dict[str, Any]) -> Any:
     """Build the LightningModule of a resolved configuration's `model` section."""
+    return _built_from(LightningModule, model)
+
+
+def build_data(data: dict[str, Any]) -> Any:
+    """Build the LightningDataModule of a resolved configuration's `data` section."""
+    return _built_from(LightningDataModule, data)
+
+
+def _built_from(kind: type, section: dict[str, Any]) -> Any:
     parser = ArgumentParser(exit_on_error=False)
-    parser.add_subclass_arguments(LightningModule, "model", fail_untyped=False)
-    parsed = parser.parse_object({"model": model})
+    parser.add_subclass_arguments(kind, "section", fail_untyped=False)
+    parsed = parser.parse_object({"section": section})
     instantiate = getattr(parser, "instantiate", parser.instantiate_classes)  # its name from jsonargparse 4.49 on
-    return instantiate(parsed).model
+    return instantiate(parsed).section
 
 
 def main(args: Sequence[str] | None = None) -> int:

@@ -2,9 +2,21 @@
 
 from bsgap.callbacks.curves import Curves, Point
 from bsgap.callbacks.keep import KeepWeights
+from bsgap.callbacks.linear import LinearApproximationError
 from bsgap.callbacks.outcome import Outcome
+from bsgap.callbacks.rates import ScaledRate
 from bsgap.callbacks.resume import ResumePoint
 from bsgap.callbacks.sharpness import Sharpness
 from bsgap.callbacks.stopping import StoppingRule
 
-__all__ = ["Curves", "KeepWeights", "Outcome", "Point", "ResumePoint", "Sharpness", "StoppingRule"]
+__all__ = [
+    "Curves",
+    "KeepWeights",
+    "LinearApproximationError",
+    "Outcome",
+    "Point",
+    "ResumePoint",
+    "ScaledRate",
+    "Sharpness",
+    "StoppingRule",
+]

@@ -1,5 +1,6 @@
 """Loss and accuracy curves, taken on fixed examples rather than on the mini-batches."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,9 +34,9 @@ class Curves(pl.Callback):
     """Evaluate the task on a fixed sample of training examples and on the test set as it trains.
 
     Mini-batch losses favour small batches, so the training loss is taken on one fixed sample (the data module's
-    `sample` split), in evaluation mode. The metrics are `train_loss`, `train_accuracy` (sample), `test_loss` and
-    `test_accuracy`. Each evaluation is announced to every callback that has a method
-    `on_evaluation(trainer, module, point)`. Training does not depend on how often this
+    `sample` split), in evaluation mode. The metrics are `train_loss`, `train_accuracy` (sample), `test_loss`,
+    `test_accuracy`, and whatever else the task's evaluation gives (`values()`). Each evaluation is announced to every
+    callback that has a method `on_evaluation(trainer, module, point)`. Training does not depend on how often this
     looks, but the step at which a loss level counts as crossed does.
 
     It needs a task with a method `evaluate(batches)` and data with a method `batches(split)`, as those of this package
@@ -45,15 +46,20 @@ class Curves(pl.Callback):
         per_epoch: Evaluations of the sample an epoch, evenly spaced: after the first step at or past each k/per_epoch
             of the epoch, so the last one falls on the epoch's end.
         test_every: Epochs between evaluations of the test set, which also falls on the end of the budget; 0 for none.
+        per_doubling: Evaluations per doubling of the steps taken, instead of `per_epoch`: after steps
+            2^(k/per_doubling), rounded up, and at the end of the run, so that a curve is as fine for a run of few steps
+            as for one of many. The test set is then evaluated each time, unless `test_every` is 0.
 
     Raises:
         UsageError: An option is out of range, or a callback counts on evaluations that cannot be had.
     """
 
-    def __init__(self, per_epoch: int = 1, test_every: int = 1):
+    def __init__(self, per_epoch: int = 1, test_every: int = 1, per_doubling: int | None = None):
         if per_epoch < 1 or test_every < 0:
             raise UsageError(f"curves: expected per_epoch >= 1 and test_every >= 0, got {per_epoch} and {test_every}.")
-        self.per_epoch, self.test_every = per_epoch, test_every
+        if per_doubling is not None and per_doubling < 1:
+            raise UsageError(f"curves: expected per_doubling >= 1 or none, got {per_doubling}.")
+        self.per_epoch, self.test_every, self.per_doubling = per_epoch, test_every, per_doubling
         self.rows: list[tuple[int, float, int, str, float]] = []
         self.examples = 0
         self._epoch = 0.0
@@ -80,6 +86,12 @@ class Curves(pl.Callback):
                         f" batches(split); {type(pl_module).__name__} and {type(data).__name__} have not both."
                     )
             return
+        for callback in trainer.callbacks:  # type: ignore[attr-defined]
+            if self.per_doubling is not None and getattr(callback, "needs_curves", False):
+                raise UsageError(
+                    f"{type(callback).__name__} looks at the ends of epochs, and curves.per_doubling elsewhere."
+                    " Use curves.per_epoch, or switch the other off (stopping.patience 0)."
+                )
         self._sets = {"train": data.batches("sample")}
         if self.test_every:
             self._sets["test"] = data.batches("test")
@@ -95,10 +107,14 @@ class Curves(pl.Callback):
         self.examples += len(batch[1]) * trainer.world_size
         steps, done = int(trainer.num_training_batches), batch_idx + 1
         self._epoch = trainer.current_epoch + done / steps
+        epoch_end = done == steps
+        if self.per_doubling is not None:
+            if on_log_grid(trainer.global_step, self.per_doubling):
+                self._evaluate(trainer, pl_module, epoch_end=epoch_end, sets=list(self._sets))
+            return
         # `done` is a check when it is the first step at or past k/per_epoch of the epoch, for some whole k.
         if done * self.per_epoch // steps == (done - 1) * self.per_epoch // steps:
             return
-        epoch_end = done == steps
         epochs = trainer.current_epoch + 1
         over = trainer.global_step == trainer.max_steps or (epoch_end and epochs == trainer.max_epochs)
         test = self.test_every and (over or (epoch_end and epochs % self.test_every == 0))
@@ -116,11 +132,19 @@ class Curves(pl.Callback):
         values: dict[str, float] = {}
         for name in sets:
             result = pl_module.evaluate(self._sets[name])  # type: ignore[operator]
-            values[f"{name}_loss"] = result.loss
-            if result.accuracy is not None:
-                values[f"{name}_accuracy"] = result.accuracy
+            values |= {f"{name}_{key}": value for key, value in result.values().items()}
         point = Point(trainer.global_step, round(self._epoch, 6), self.examples, epoch_end, values)
         self.rows += [(point.step, point.epoch, point.examples, name, value) for name, value in values.items()]
         for callback in trainer.callbacks:  # type: ignore[attr-defined]
             if hasattr(callback, "on_evaluation"):
                 callback.on_evaluation(trainer, pl_module, point)
+
+
+def on_log_grid(step: int, per_doubling: int) -> bool:
+    """Whether `step` is 2^(k/per_doubling), rounded up, for some whole k >= 0.
+
+    >>> [step for step in range(1, 20) if on_log_grid(step, 2)]
+    [1, 2, 3, 4, 6, 8, 12, 16]
+    """
+    k = math.floor(per_doubling * math.log2(step))
+    return any(math.ceil(2 ** (power / per_doubling) - 1e-9) == step for power in (k - 1, k, k + 1))

@@ -1,21 +1,17 @@
 """Keskar's sharpness of any LightningModule, while it trains or at the end."""
 
-import math
 from collections.abc import Iterable
-from dataclasses import asdict
 from typing import Any
 
 import pytorch_lightning as pl
-from torch.nn.functional import cross_entropy
 
-from bsgap.errors import UsageError
+from bsgap.callbacks.measuring import Measuring, criterion_of
 from bsgap.measures import Maximiser, Scaling, Statistics, keskar_sharpness
 from bsgap.measures import Sharpness as Result
-from bsgap.measures.batches import Batches, Loss, listed, read
-from bsgap.seeding import preserved_random_state
+from bsgap.measures.batches import Batches, Loss
 
 
-class Sharpness(pl.Callback):
+class Sharpness(Measuring):
     """Measure Metric 2.1 of Keskar et al. (arXiv:1609.04836) on the module that trains, see `keskar_sharpness`.
 
     It needs nothing of the module but that `module(inputs)` gives the outputs. Weights, mode, buffers, gradients,
@@ -41,15 +37,18 @@ class Sharpness(pl.Callback):
         statistics: Source of the BatchNorm statistics, see `bsgap.measures.Statistics`.
         examples: At most so many examples; None for all.
         seed: Seed of the subspace, and of the maximiser where it draws.
-        loss: Mean loss of a batch from outputs and targets; None for cross-entropy.
+        loss: Mean loss of a batch from outputs and targets; None for the module's method `criterion(outputs, targets)`,
+            as bsgap's tasks whose loss is another have it, and cross-entropy where there is none.
         batches: Pairs `(inputs, targets)` to measure over. None for the training data: those that the data module
             gives for measures (`datamodule.batches("train")`, as bsgap's do), else one pass of the training loader,
-            read at the first measurement and kept, with the augmentation drawn then.
+            read at the first measurement of a fit and kept, with the augmentation drawn then.
         name: Name under which the value is logged; two of these callbacks need two names.
 
     Raises:
         UsageError: `every_n_epochs` or `examples` is below 1.
     """
+
+    result_type = Result
 
     def __init__(
         self,
@@ -66,12 +65,8 @@ class Sharpness(pl.Callback):
         batches: Iterable[Any] | None = None,
         name: str = "sharpness",
     ) -> None:
-        for option, value in (("every_n_epochs", every_n_epochs), ("examples", examples)):
-            if value is not None and value < 1:
-                raise UsageError(f"sharpness: {option} must be at least 1 or absent, got {value}.")
-        self.every_n_epochs, self.examples, self.name = every_n_epochs, examples, name
+        super().__init__(name, every_n_epochs=every_n_epochs, examples=examples, batches=batches, loss=loss)
         self.options: dict[str, Any] = {
-            "loss": loss or cross_entropy,
             "epsilon": epsilon,
             "subspace": subspace,
             "scaling": scaling,
@@ -80,54 +75,11 @@ class Sharpness(pl.Callback):
             "statistics": statistics,
             "seed": seed,
         }
-        self.results: list[Result] = []
-        self._source = batches
-        self._batches: Batches | None = None
-        self._measured_at: int | None = None
 
-    @property
-    def state_key(self) -> str:
-        """Key of this callback in a checkpoint."""
-        return self._generate_state_key(name=self.name)
+    def measure(self, trainer: pl.Trainer, pl_module: pl.LightningModule, batches: Batches) -> Result:
+        """The sharpness where the module stands."""
+        return keskar_sharpness(pl_module, batches, loss=self.loss or criterion_of(pl_module), **self.options)
 
-    def state_dict(self) -> dict[str, Any]:
-        """The results so far."""
-        return {"results": [asdict(result) for result in self.results]}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restore what `state_dict` gave."""
-        self.results = [Result(**result) for result in state_dict["results"]]
-
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Measure where the epoch is one of every n."""
-        if self.every_n_epochs is not None and (trainer.current_epoch + 1) % self.every_n_epochs == 0:
-            result = self._measure(trainer, pl_module)
-            pl_module.log(self.name, result.value, batch_size=result.examples, sync_dist=True)
-
-    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Measure the final weights, unless that has just been done."""
-        if self._measured_at == trainer.global_step:
-            return
-        result = self._measure(trainer, pl_module)
-        for logger in trainer.loggers:  # the module may not log any more
-            logger.log_metrics({self.name: result.value}, step=trainer.global_step)
-
-    def _measure(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> Result:
-        if self._batches is None:
-            with preserved_random_state():
-                self._batches = self._read(trainer)
-        result = keskar_sharpness(pl_module, self._batches, **self.options)
-        self.results.append(result)
-        self._measured_at = trainer.global_step
-        return result
-
-    def _read(self, trainer: pl.Trainer) -> Batches:
-        if self._source is not None:
-            return listed(read(self._source, self.examples))
-        data = getattr(trainer, "datamodule", None)
-        if hasattr(data, "batches"):
-            every = self.examples is None or self.examples >= getattr(data, "n_train", math.inf)
-            return data.batches("train", examples=None if every else self.examples)  # type: ignore[union-attr]
-        if trainer.world_size > 1:
-            raise UsageError("with several devices the training loader has a share of the data: give `batches`.")
-        return listed(read(trainer.train_dataloader or [], self.examples))
+    def logged(self, result: Result) -> dict[str, float]:
+        """φ, in percent."""
+        return {self.name: result.value}

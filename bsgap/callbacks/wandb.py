@@ -28,7 +28,7 @@ def start(
 
         settings = wandb.Settings(
             console="off", silent=True, disable_git=True, disable_code=True, x_disable_stats=True, x_disable_meta=True,
-            x_disable_machine_info=True, x_save_requirements=False, init_timeout=60,
+            x_disable_machine_info=True, x_save_requirements=False, init_timeout=60, host="", username="",
         )  # fmt: skip
         Path(folder).mkdir(parents=True, exist_ok=True)
         return wandb.init(

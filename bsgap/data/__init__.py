@@ -2,5 +2,7 @@
 
 from bsgap.data.loader import Batches, FixedLoader, TensorLoader
 from bsgap.data.module import ImageData
+from bsgap.data.scenes import SceneData
+from bsgap.data.text import TextData
 
-__all__ = ["Batches", "FixedLoader", "ImageData", "TensorLoader"]
+__all__ = ["Batches", "FixedLoader", "ImageData", "SceneData", "TensorLoader", "TextData"]

@@ -5,35 +5,27 @@ per-image transform costs is most of the time of a small network, and it makes t
 """
 
 from collections.abc import Callable, Iterator
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
 
+from bsgap.data.epochs import BatchSize, EpochLoader, check_rank, fixed_edges, share
 from bsgap.errors import UsageError
 from bsgap.seeding import generator
 
 Batches = list[tuple[Tensor, Tensor]]
 """(input, target) pairs of fixed composition and order; the last may be smaller."""
 
-BatchSize = int | Callable[[int], int]
-"""Examples a batch, or a function from the examples seen since the start of training to that number."""
 
-
-class TensorLoader:
+class TensorLoader(EpochLoader):
     """Shuffled batches for training; each example comes once an epoch, and the position is part of a checkpoint.
 
     The order of epoch `e` is a pure function of (`seed`, `e`), and the augmentation of the batch that starts at
     position `s` a pure function of (`seed`, `e`, `s`). So a resumed loader yields bit for bit what an uninterrupted one
     yields. Both are drawn on the CPU: the order is the same on every device.
 
-    Iterating *continues* the epoch at the stored position, and starts the next epoch when the stored one is over. The
-    position moves before a batch is handed out, because Lightning never exhausts an iterator whose length it knows.
-    A pass that is cut short (`limit_train_batches`) therefore goes on where it stopped.
-
-    A batch size that is a function receives `epoch * n + position`, the examples passed since the start, so that the
-    length of every epoch is known in advance (a ramp). It is cut to the size of the data set. `len` counts the batches
-    of the epoch that iterating runs: the current one, or the next one once the current one is over.
+    How it continues, and what a batch size that is a function receives, is said in `EpochLoader`.
 
     Under several ranks a batch of m is cut into `world_size` neighbouring shares whose union is the batch, with the
     same augmentation as on one device.
@@ -71,125 +63,16 @@ class TensorLoader:
         device: torch.device | str | None = None,
     ) -> None:
         _check_pair(inputs, targets)
-        _check_rank(rank, world_size)
-        n = len(inputs)
-        if not callable(batch_size) and not 1 <= batch_size <= n:
-            raise UsageError(f"batch_size must be between 1 and the {n} examples of the data set, got {batch_size}.")
-        if last not in ("keep", "drop"):
-            raise UsageError(f'last must be "keep" or "drop", got {last!r}.')
+        super().__init__(len(inputs), batch_size=batch_size, seed=seed, last=last, rank=rank, world_size=world_size)
         self.inputs = inputs.to(device)
         self.targets = targets.to(device)
-        self.batch_size = batch_size
         self.shuffle = shuffle
-        self.seed = seed
-        self.last = last
         self.augment = augment
         self.prepare = prepare
-        self.rank = rank
-        self.world_size = world_size
-        self._n = n
-        self._epoch = 0
-        self._examples = 0
         self._order: tuple[int, Tensor] | None = None
-        self._length: tuple[int, int] | None = None
-
-    @property
-    def epoch(self) -> int:
-        """Epoch of the position, counted from 0; it advances when the first batch of the next epoch is taken."""
-        return self._epoch
-
-    @property
-    def examples_seen(self) -> int:
-        """Examples passed since the start of training, over all ranks (dropped ones are passed too)."""
-        return self._epoch * self._n + self._examples
-
-    def size_at(self, seen: int) -> int:
-        """Batch size once `seen` examples have been passed, before the end of the epoch cuts the batch.
-
-        Raises:
-            UsageError: The batch-size function returned something else than a positive integer.
-        """
-        if not callable(self.batch_size):
-            return self.batch_size
-        size = self.batch_size(seen)
-        if not isinstance(size, int) or size < 1:
-            raise UsageError(
-                f"the batch-size function must return an integer of at least 1, got {size!r} at {seen} examples seen."
-            )
-        return min(size, self._n)
-
-    def set_epoch(self, epoch: int) -> None:
-        """Go to the start of an epoch.
-
-        Raises:
-            UsageError: A negative epoch.
-        """
-        if epoch < 0:
-            raise UsageError(f"epoch must be at least 0, got {epoch}.")
-        self._epoch, self._examples = epoch, 0
-
-    def state_dict(self) -> dict[str, int]:
-        """Position, as integers: epoch, examples passed within it, and what they refer to (n and seed)."""
-        return {"epoch": self._epoch, "examples": self._examples, "of": self._n, "seed": self.seed}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go to a stored position; doing so twice changes nothing.
-
-        Raises:
-            UsageError: The position belongs to other data, another seed, or another batch size.
-        """
-        for key, mine, what in (("of", self._n, "training examples"), ("seed", self.seed, "as the seed")):
-            if state.get(key, mine) != mine:
-                raise UsageError(
-                    f"cannot resume: the checkpoint has {state[key]} {what}, this run {mine}. Use the same options."
-                )
-        epoch, examples = int(state["epoch"]), int(state["examples"])
-        if examples != self._n and examples not in self._starts(epoch):
-            raise UsageError(
-                f"cannot resume: the checkpoint stands {examples} examples into epoch {epoch}, which is not between "
-                "two batches of this run. Use the same batch size and the same setting of `last`."
-            )
-        self._epoch, self._examples = epoch, examples
-
-    def __len__(self) -> int:
-        epoch = self._epoch + (self._examples >= self._n)
-        if not callable(self.batch_size):
-            return self._n // self.batch_size if self.last == "drop" else -(-self._n // self.batch_size)
-        if self._length is None or self._length[0] != epoch:
-            self._length = (epoch, sum(1 for _ in self._starts(epoch)))
-        return self._length[1]
-
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        if self._examples >= self._n:
-            self._epoch, self._examples = self._epoch + 1, 0
-        while self._examples < self._n:
-            epoch, start = self._epoch, self._examples
-            stop, self._examples = self._step(epoch, start)
-            yield self._batch(epoch, start, stop)
-
-    def _step(self, epoch: int, start: int) -> tuple[int, int]:
-        """End of the batch that starts at `start`, and the position after it (n when only a dropped rest follows)."""
-        seen = epoch * self._n
-        stop = min(start + self.size_at(seen + start), self._n)
-        following = stop
-        if self.last == "drop" and stop < self._n and stop + self.size_at(seen + stop) > self._n:
-            following = self._n
-        return stop, following
-
-    def _starts(self, epoch: int) -> Iterator[int] | range:
-        """Positions at which the batches of an epoch start."""
-        if not callable(self.batch_size):
-            return range(0, self._n - (self.batch_size - 1 if self.last == "drop" else 0), self.batch_size)
-        return self._ramp_starts(epoch)
-
-    def _ramp_starts(self, epoch: int) -> Iterator[int]:
-        start = 0
-        while start < self._n:
-            yield start
-            start = self._step(epoch, start)[1]
 
     def _batch(self, epoch: int, start: int, stop: int) -> tuple[Tensor, Tensor]:
-        low, high = _share(start, stop, self.rank, self.world_size)
+        low, high = share(start, stop, self.rank, self.world_size)
         if self.augment is None:
             inputs = self._take(self.inputs, epoch, low, high)
         else:
@@ -212,8 +95,8 @@ class TensorLoader:
 class FixedLoader:
     """The same batches in the same order at every iteration: for validation, test and measures.
 
-    It has no position, so an evaluation that was cut short does not shift the next one. A last batch of fewer than
-    `smallest` examples joins the one before it: a single example has no batch statistics, and each rank needs one.
+    It has no position, so an evaluation that was cut short does not shift the next one. How it is cut is said in
+    `fixed_edges`.
 
     Args:
         inputs: `[n, ...]`.
@@ -240,41 +123,24 @@ class FixedLoader:
         device: torch.device | str | None = None,
     ) -> None:
         _check_pair(inputs, targets)
-        _check_rank(rank, world_size)
-        if batch_size < 1:
-            raise UsageError(f"batch_size must be at least 1, got {batch_size}.")
+        check_rank(rank, world_size)
         self.inputs = inputs.to(device)
         self.targets = targets.to(device)
         self.prepare = prepare
         self.rank = rank
         self.world_size = world_size
-        edges = [*range(0, len(inputs), batch_size), len(inputs)]
-        smallest = max(world_size, 2 if batch_size > 1 else 1)
-        while len(edges) > 2 and edges[-1] - edges[-2] < smallest:
-            del edges[-2]
-        self._edges = edges
+        self._edges = fixed_edges(len(inputs), batch_size, world_size)
 
     def __len__(self) -> int:
         return len(self._edges) - 1
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         for start, stop in zip(self._edges, self._edges[1:], strict=False):
-            low, high = _share(start, stop, self.rank, self.world_size)
+            low, high = share(start, stop, self.rank, self.world_size)
             inputs = self.inputs[low:high]
             yield (inputs if self.prepare is None else self.prepare(inputs)), self.targets[low:high]
-
-
-def _share(start: int, stop: int, rank: int, world_size: int) -> tuple[int, int]:
-    """The rank's part of [start, stop): neighbouring parts, as equal as can be."""
-    size = stop - start
-    return start + size * rank // world_size, start + size * (rank + 1) // world_size
 
 
 def _check_pair(inputs: Tensor, targets: Tensor) -> None:
     if len(inputs) != len(targets) or len(inputs) == 0:
         raise UsageError(f"inputs and targets must be equally many and not none, got {len(inputs)} and {len(targets)}.")
-
-
-def _check_rank(rank: int, world_size: int) -> None:
-    if not 0 <= rank < world_size:
-        raise UsageError(f"rank must be between 0 and world_size - 1, got rank {rank} of {world_size}.")

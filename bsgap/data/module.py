@@ -2,14 +2,15 @@
 
 from typing import Any, Literal
 
-import pytorch_lightning as pl
 import torch
 
 from bsgap.data import sources
 from bsgap.data.augment import crop_flip
+from bsgap.data.base import ExactData, no_examples
 from bsgap.data.files import data_root
 from bsgap.data.loader import Batches, FixedLoader, TensorLoader
 from bsgap.data.normalise import Normalise, standard
+from bsgap.data.options import at_least, one_of
 from bsgap.data.sources import ImageSet
 from bsgap.data.subsets import Pair, cut
 from bsgap.errors import UsageError
@@ -18,7 +19,7 @@ from bsgap.seeding import global_seed
 Split = Literal["train", "test", "validation", "sample"]
 
 
-class ImageData(pl.LightningDataModule):
+class ImageData(ExactData[TensorLoader]):
     """A data set on the device, cut into training, validation and test examples, and the loaders over it.
 
     The batch size is that of one optimizer step, over all devices. Subsets are fixed by `subset_seed`, not by the run's
@@ -26,7 +27,8 @@ class ImageData(pl.LightningDataModule):
     contains the smaller. Validation examples are cut from the training data, so that nothing is chosen on test data.
 
     Args:
-        source: Data set: digits, mnist, fashion-mnist, cifar10, cifar100 or timit.
+        source: Data set: digits, mnist, fashion-mnist, cifar10, cifar100, svhn, svhn-extra (its training images and the
+            531,131 extra ones) or timit.
         batch_size: Examples in one optimizer step, over all devices.
         root: Folder of the data sets; none means the environment variable BSGAP_DATA, else the folder data.
         download: Fetch missing files from their home, checked by digest, into the root.
@@ -68,16 +70,16 @@ class ImageData(pl.LightningDataModule):
     ) -> None:
         super().__init__()
         sources.get(source)
-        _at_least(1, batch_size=batch_size, evaluation_batch_size=evaluation_batch_size)
-        _at_least(1, train_examples=train_examples, test_examples=test_examples, sample_examples=sample_examples)
-        _at_least(0, validation_examples=validation_examples)
+        at_least(1, batch_size=batch_size, evaluation_batch_size=evaluation_batch_size)
+        at_least(1, train_examples=train_examples, test_examples=test_examples, sample_examples=sample_examples)
+        at_least(0, validation_examples=validation_examples)
         if train_examples is not None and train_fraction is not None:
             raise UsageError("train_examples and train_fraction exclude each other: give one of them.")
         if train_fraction is not None and not 0 < train_fraction <= 1:
             raise UsageError(f"train_fraction must be above 0 and at most 1, got {train_fraction}.")
-        _one_of(("unit", "standard"), normalise=normalise)
-        _one_of(("none", "crop-flip"), augment=augment)
-        _one_of(("keep", "drop"), last=last)
+        one_of(("unit", "standard"), normalise=normalise)
+        one_of(("none", "crop-flip"), augment=augment)
+        one_of(("keep", "drop"), last=last)
         self.source = source
         self.batch_size = batch_size
         self.root = root
@@ -93,45 +95,14 @@ class ImageData(pl.LightningDataModule):
         self.evaluation_batch_size = evaluation_batch_size
         self.sample_examples = sample_examples
         self.seed = seed
-        self._limit_val_batches: int | float | None = None
         self._set: ImageSet | None = None
         self._splits: dict[str, Pair] = {}
         self._prepare: Normalise | None = None
-        self._loader: TensorLoader | None = None
-        self._position: dict[str, Any] | None = None
 
     def prepare_data(self) -> None:
         """Fetch what is missing, once a machine, if `download` is set."""
         if self.download:
             sources.load(self.source, data_root(self.root), download=True)
-
-    def setup(self, stage: str | None = None) -> None:
-        """Read the data, cut the splits, and check the options against them. A fit starts at its trainer's epoch.
-
-        Args:
-            stage: What Lightning is about to do: fit, validate, test, predict, or None for all of them.
-
-        Raises:
-            UsageError: An option does not fit the data, for instance a batch size above the number of examples.
-            MissingData: The data set is not at hand.
-            CorruptData: One of its files is not what it should be.
-        """
-        self._cut()
-        if stage == "validate" and not self.validation_examples:
-            self._split("validation")
-        trainer = self.trainer
-        if stage == "fit" and trainer is not None and trainer.limit_val_batches and not self.validation_examples:
-            # Lightning would validate on no batches, and warn of it in every run. Undone in teardown.
-            self._limit_val_batches, trainer.limit_val_batches = trainer.limit_val_batches, 0
-        if stage in ("fit", None):
-            self._check_training()
-            self._loader = None
-            self._position = None if trainer is None else {"epoch": trainer.current_epoch, "examples": 0}
-
-    def teardown(self, stage: str | None = None) -> None:
-        """Leave the trainer as it was."""
-        if self._limit_val_batches is not None and self.trainer is not None:
-            self.trainer.limit_val_batches, self._limit_val_batches = self._limit_val_batches, None
 
     @property
     def classes(self) -> int:
@@ -153,16 +124,6 @@ class ImageData(pl.LightningDataModule):
         """Number of test examples."""
         return len(self._split("test")[1])
 
-    @property
-    def fingerprint(self) -> str:
-        """Digest of the source's data, before any subset is taken."""
-        return self._data.fingerprint
-
-    @property
-    def note(self) -> str:
-        """How the source's data differ from the published ones; empty when they do not."""
-        return self._data.note
-
     def describe(self) -> dict[str, Any]:
         """What a run keeps about its data: JSON values, no path."""
         return {
@@ -182,43 +143,6 @@ class ImageData(pl.LightningDataModule):
             "last": self.last,
             "evaluation_batch_size": self.evaluation_batch_size,
         }
-
-    def train_dataloader(self) -> TensorLoader:
-        """Loader of the training data, at the position of the checkpoint if there is one; the same object every time.
-
-        Raises:
-            UsageError: The checkpoint's position does not belong to these data, seed or batch size.
-        """
-        if self._loader is None:
-            self._check_training()
-            inputs, targets = self._split("train")
-            rank, world_size = self._ranks()
-            device = self._device()
-            loader = TensorLoader(
-                inputs,
-                targets,
-                batch_size=self.batch_size,
-                shuffle=True,
-                seed=global_seed() if self.seed is None else self.seed,
-                last=self.last,
-                augment=crop_flip if self.augment == "crop-flip" else None,
-                prepare=self._preparation(device),
-                rank=rank,
-                world_size=world_size,
-                device=device,
-            )
-            if self._position is not None:
-                loader.load_state_dict(self._position)
-            self._loader = loader
-        return self._loader
-
-    def val_dataloader(self) -> FixedLoader | list[Any]:
-        """Batches of the validation examples; an empty list when there are none."""
-        return self._fixed("validation") if self.validation_examples else []
-
-    def test_dataloader(self) -> FixedLoader:
-        """Batches of the test examples."""
-        return self._fixed("test")
 
     def batches(
         self,
@@ -242,19 +166,9 @@ class ImageData(pl.LightningDataModule):
         Raises:
             UsageError: No such split, or more examples than it has.
         """
-        _one_of(("train", "test", "validation", "sample"), split=split)
-        _at_least(1, examples=examples, batch_size=batch_size)
+        one_of(("train", "test", "validation", "sample"), split=split)
+        at_least(1, examples=examples, batch_size=batch_size)
         return list(self._fixed(split, examples, batch_size, device=device, share=False))
-
-    def state_dict(self) -> dict[str, Any]:
-        """Position in the training data, for a checkpoint."""
-        return self._loader.state_dict() if self._loader is not None else dict(self._position or {})
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take up the position of a checkpoint; it is applied when the training loader is made, or at once."""
-        if self._loader is not None:
-            self._loader.load_state_dict(state_dict)
-        self._position = dict(state_dict)
 
     @property
     def _data(self) -> ImageSet:
@@ -265,9 +179,7 @@ class ImageData(pl.LightningDataModule):
     def _split(self, split: str) -> Pair:
         self._cut()
         if split not in self._splits:
-            raise UsageError(
-                f"there are no {split} examples. Set validation_examples to cut some from the training data."
-            )
+            raise no_examples(split)
         return self._splits[split]
 
     def _cut(self) -> None:
@@ -289,23 +201,35 @@ class ImageData(pl.LightningDataModule):
         self._prepare = unit if self.normalise == "unit" else standard(images.train_inputs, images.scale)
         self._set, self._splits = images, splits
 
+    def _training(self) -> TensorLoader:
+        inputs, targets = self._split("train")
+        rank, world_size = self._ranks()
+        device = self._device()
+        return TensorLoader(
+            inputs,
+            targets,
+            batch_size=self.batch_size,
+            shuffle=True,
+            seed=global_seed() if self.seed is None else self.seed,
+            last=self.last,
+            augment=crop_flip if self.augment == "crop-flip" else None,
+            prepare=self._preparation(device),
+            rank=rank,
+            world_size=world_size,
+            device=device,
+        )
+
     def _check_training(self) -> None:
         """Whether the training options fit the data and the number of devices."""
         n, m = self.n_train, self.batch_size
-        rest = n % m
-        _, world_size = self._ranks()
         if m > n:
             raise UsageError(f"batch_size must be at most the {n} training examples, got {m}.")
-        if self.last == "keep" and rest == 1 and m > 1:
+        if self.last == "keep" and n % m == 1 and m > 1:
             raise UsageError(
                 f"{n} training examples in batches of {m} leave a last batch of one, which has no batch statistics. "
                 "Set last to drop, or choose another batch_size or train_examples."
             )
-        if m % world_size or (self.last == "keep" and rest % world_size):
-            raise UsageError(
-                f"{n} training examples in batches of {m} do not share out evenly over {world_size} devices, so the "
-                "mean gradient would be another. Choose a batch_size that is a multiple of it, and set last to drop."
-            )
+        self._check_sharing(n, m, self.last)
         if self.augment == "crop-flip" and len(self.in_shape) != 3:
             raise UsageError(f"augment crop-flip needs images, and {self.source} has none. Set augment to none.")
 
@@ -337,21 +261,3 @@ class ImageData(pl.LightningDataModule):
         self._cut()
         assert self._prepare is not None
         return self._prepare.to(device)
-
-    def _device(self) -> torch.device | None:
-        return None if self.trainer is None else self.trainer.strategy.root_device
-
-    def _ranks(self) -> tuple[int, int]:
-        return (0, 1) if self.trainer is None else (self.trainer.global_rank, self.trainer.world_size)
-
-
-def _at_least(smallest: int, **options: int | None) -> None:
-    for name, value in options.items():
-        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < smallest):
-            raise UsageError(f"{name} must be an integer of at least {smallest}, got {value!r}.")
-
-
-def _one_of(choices: tuple[str, ...], **options: str) -> None:
-    for name, value in options.items():
-        if value not in choices:
-            raise UsageError(f"{name} must be one of {', '.join(choices)}, got {value!r}.")

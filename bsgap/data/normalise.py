@@ -45,23 +45,36 @@ def standard(inputs: Tensor, scale: float) -> Normalise:
         scale: See `Normalise`.
     """
     if inputs.dtype == torch.uint8:
-        mean, std = _byte_moments(inputs)
-    else:
-        flat = inputs.transpose(0, 1).flatten(1)  # a channel at a time, in double precision without a double copy
-        pairs = [torch.var_mean(row.double(), correction=0) for row in flat]
-        std = torch.stack([variance for variance, _ in pairs]).sqrt()
-        mean = torch.stack([average for _, average in pairs])
-    std = torch.where(std > 0, std, torch.ones_like(std) * scale)
-    shape = (-1,) + (1,) * (inputs.ndim - 2)
-    return Normalise(scale, (mean / scale).float().view(shape), (std / scale).float().view(shape))
+        return standard_of_counts(byte_counts(inputs), scale, inputs.ndim)
+    flat = inputs.transpose(0, 1).flatten(1)  # a channel at a time, in double precision without a double copy
+    pairs = [torch.var_mean(row.double(), correction=0) for row in flat]
+    std = torch.stack([variance for variance, _ in pairs]).sqrt()
+    mean = torch.stack([average for _, average in pairs])
+    return _standard(mean, std, scale, inputs.ndim)
 
 
-def _byte_moments(inputs: Tensor) -> tuple[Tensor, Tensor]:
-    """Exact mean and standard deviation for each channel, from the histogram of its 256 values."""
-    values = torch.arange(256, dtype=torch.float64)
+def byte_counts(inputs: Tensor) -> Tensor:
+    """How often each of the 256 values occurs in each channel, `[c, 256]`, of `inputs` `[n, c, ...]` uint8."""
     channels = inputs.transpose(0, 1).flatten(1)
-    counts = torch.stack([torch.bincount(channel.int(), minlength=256) for channel in channels]).double()
-    shares = counts / counts.sum(1, keepdim=True)
+    return torch.stack([torch.bincount(channel.int(), minlength=256) for channel in channels])
+
+
+def standard_of_counts(counts: Tensor, scale: float, dimensions: int) -> Normalise:
+    """`standard`, exactly, of bytes that were counted; counts of parts of the data add up.
+
+    Args:
+        counts: See `byte_counts`.
+        scale: See `Normalise`.
+        dimensions: Dimensions of what will be normalised, with the batch.
+    """
+    values = torch.arange(256, dtype=torch.float64)
+    shares = counts.double() / counts.sum(1, keepdim=True)
     mean = shares @ values
     variance = shares @ values.square() - mean.square()
-    return mean, variance.clamp(min=0).sqrt()
+    return _standard(mean, variance.clamp(min=0).sqrt(), scale, dimensions)
+
+
+def _standard(mean: Tensor, std: Tensor, scale: float, dimensions: int) -> Normalise:
+    std = torch.where(std > 0, std, torch.ones_like(std) * scale)
+    shape = (-1,) + (1,) * (dimensions - 2)
+    return Normalise(scale, (mean / scale).float().view(shape), (std / scale).float().view(shape))

@@ -4,13 +4,16 @@ from bsgap.measures.batches import Batches, Loss
 from bsgap.measures.boxes import Scaling
 from bsgap.measures.distance import distance
 from bsgap.measures.evaluation import Evaluation, evaluate
+from bsgap.measures.linear import Displacement, LinearApproximation, linear_approximation, mini_batch
 from bsgap.measures.modes import Statistics, evaluation_mode, untouched
 from bsgap.measures.paths import Path, state_path
 from bsgap.measures.sharpness import Maximiser, Sharpness, keskar_sharpness
 
 __all__ = [
     "Batches",
+    "Displacement",
     "Evaluation",
+    "LinearApproximation",
     "Loss",
     "Maximiser",
     "Path",
@@ -21,6 +24,8 @@ __all__ = [
     "evaluate",
     "evaluation_mode",
     "keskar_sharpness",
+    "linear_approximation",
+    "mini_batch",
     "state_path",
     "untouched",
 ]

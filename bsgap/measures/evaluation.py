@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from bsgap.errors import UsageError
 from bsgap.measures.batches import Batches, Loss, placed
 from bsgap.measures.modes import Statistics, device_of, measuring
 
@@ -26,6 +27,10 @@ class Evaluation:
     loss: float
     accuracy: float | None
     examples: int
+
+    def values(self) -> dict[str, float]:
+        """What a curve shows of it: `loss`, and `accuracy` where there is one."""
+        return {"loss": self.loss} | ({} if self.accuracy is None else {"accuracy": self.accuracy})
 
 
 def evaluate(
@@ -78,8 +83,16 @@ def mean_loss(loss: Loss, outputs: Any, targets: Tensor) -> Tensor:
 
     At a training loss of 1e-6 most examples have a loss below the rounding of log(1 + e^-z) in float32, and then the
     mean would come from the few others. Other losses may hold float32 weights of their own and see plain outputs.
+
+    Raises:
+        UsageError: A target is no class of the outputs.
     """
-    return loss(outputs.double() if loss is cross_entropy else outputs, targets)
+    try:
+        return loss(outputs.double() if loss is cross_entropy else outputs, targets)
+    except IndexError as error:
+        raise UsageError(
+            f"a target is outside the classes that the network gives ({error}) Set the network's classes to the data's."
+        ) from None
 
 
 def are_classes(outputs: Any, targets: Tensor) -> bool:

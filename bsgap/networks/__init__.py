@@ -1,11 +1,30 @@
 """Networks as the papers define them: plain modules that take inputs and return logits.
 
-Each takes `in_shape` (channels, height, width; or a single feature count) and `classes`, so that the data decide them.
+Each takes `in_shape` (channels, height, width; or a single feature count) and `classes`, so that the data decide them;
+the language model takes the size of its `vocabulary`.
 """
 
+from bsgap.networks.alexnet import AlexNet
 from bsgap.networks.deepnet import DeepNet
+from bsgap.networks.drn import DRN
 from bsgap.networks.fully_connected import FullyConnected
+from bsgap.networks.lstm import LSTMLanguageModel
+from bsgap.networks.mobilenet import MobileNetV2
+from bsgap.networks.resnet import CifarResNet, ResNet
 from bsgap.networks.shallownet import ShallowNet
 from bsgap.networks.small import SmallConvNet
+from bsgap.networks.vgg import VGG
 
-__all__ = ["DeepNet", "FullyConnected", "ShallowNet", "SmallConvNet"]
+__all__ = [
+    "DRN",
+    "VGG",
+    "AlexNet",
+    "CifarResNet",
+    "DeepNet",
+    "FullyConnected",
+    "LSTMLanguageModel",
+    "MobileNetV2",
+    "ResNet",
+    "ShallowNet",
+    "SmallConvNet",
+]

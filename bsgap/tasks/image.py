@@ -1,30 +1,20 @@
 """Image classification: any network, any optimizer, any batch size."""
 
-from collections.abc import Callable
-from typing import Any, Literal, get_args
+from typing import Any
 
-import pytorch_lightning as pl
 import torch
 from pytorch_lightning.cli import LRSchedulerCallable, OptimizerCallable
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import cross_entropy
-from torch.optim.lr_scheduler import ReduceLROnPlateau
 from torchmetrics import MeanMetric
 
 from bsgap.data import Batches
 from bsgap.errors import UsageError
 from bsgap.measures import Evaluation, evaluate
-from bsgap.seeding import derive, global_seed
-from bsgap.tasks.step import mean_gradient, optimizer_step
-
-NetworkCallable = Callable[[], nn.Module]
-"""Called without arguments it builds the network; a recipe gives class_path and init_args."""
-
-Statistics = Literal["batch", "running"]
-"""BatchNorm statistics of an evaluation: those of each evaluation batch, or the running averages."""
+from bsgap.tasks.common import ManualTask, NetworkCallable, Statistics, check_statistics
 
 
-class ImageClassification(pl.LightningModule):
+class ImageClassification(ManualTask):
     """Classification with mean cross-entropy (nats) under manual optimisation.
 
     One training step is one optimizer step on the mean gradient of the whole batch, whatever fits in memory: see
@@ -43,6 +33,9 @@ class ImageClassification(pl.LightningModule):
         channels_last: Keep images and convolutions in channels-last layout, which is faster on most hardware.
         initial_weights: File with a state dict of the network to start from instead of random weights.
         seed: Seed of the initial weights; absent means the one given to `seed_everything`.
+        compile: Train through `torch.compile`, which pays where a run is long. Each batch size that goes through the
+            network is compiled by itself: that of a step (or micro-batch), and of a smaller last one. Evaluation and
+            the state dict stay on the plain network. Absent means no.
 
     Raises:
         UsageError: An option is out of range, or `initial_weights` does not hold weights of this network.
@@ -59,74 +52,46 @@ class ImageClassification(pl.LightningModule):
         channels_last: bool = False,
         initial_weights: str | None = None,
         seed: int | None = None,
+        compile: bool | None = None,
     ):
-        super().__init__()
-        if micro_batch is not None and micro_batch < 1:
-            raise UsageError(f"micro_batch must be at least 1 or absent, got {micro_batch}.")
-        if gradient_clip is not None and not gradient_clip > 0:
-            raise UsageError(f"gradient_clip must be positive or absent, got {gradient_clip}.")
-        if statistics not in get_args(Statistics):
-            raise UsageError(f"statistics must be one of {', '.join(get_args(Statistics))}, got {statistics!r}.")
-        self.automatic_optimization = False
-        self.optimizer, self.schedule = optimizer, schedule
-        self.micro_batch, self.statistics, self.gradient_clip = micro_batch, statistics, gradient_clip
-        self.channels_last = channels_last
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(derive(global_seed() if seed is None else seed, "weights"))
-            self.network = network()
-        if initial_weights is not None:
-            load_weights(self.network, initial_weights)
-        if channels_last:
-            self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        check_statistics(statistics)
+        super().__init__(
+            network,
+            optimizer,
+            schedule,
+            micro_batch=micro_batch,
+            gradient_clip=gradient_clip,
+            channels_last=channels_last,
+            compile=compile,
+            initial_weights=initial_weights,
+            seed=seed,
+        )
+        self.statistics = statistics
+        self._classes = 0  # of the data
         self.accuracy = MeanMetric()
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Logits `(batch, classes)` of `inputs` `(batch, *in_shape)`."""
-        if self.channels_last and inputs.ndim == 4:
-            inputs = inputs.contiguous(memory_format=torch.channels_last)
-        return self.network(inputs)
+        return super().forward(inputs)
 
     def loss(self, inputs: Tensor, targets: Tensor) -> Tensor:
         """Mean cross-entropy of a batch, in nats."""
-        return cross_entropy(self(inputs), targets)
+        logits = self.train_forward(inputs)
+        if logits.shape[1] < self._classes:
+            raise UsageError(
+                f"the network gives {logits.shape[1]} classes and the data have {self._classes}."
+                " Set the network's classes to theirs."
+            )
+        return cross_entropy(logits, targets)
 
     def setup(self, stage: str) -> None:
-        """Refuse a precision under which a step would not be what it says.
+        """Note how many classes the data have; refuse a precision under which a step would not be what it says.
 
         Raises:
             UsageError: The trainer scales the loss.
         """
-        if stage == "fit" and self.trainer.precision == "16-mixed":
-            raise UsageError(
-                "precision 16-mixed scales the loss, so a gradient could not be clipped, or taken twice in a step."
-                " Use bf16-mixed or 32-true."
-            )
-
-    def configure_optimizers(self) -> Any:
-        """The optimizer, and the schedule where there is one.
-
-        Raises:
-            UsageError: The schedule watches a metric.
-        """
-        optimizer = self.optimizer(self.parameters())
-        if self.schedule is None:
-            return optimizer
-        schedule = self.schedule(optimizer)
-        if isinstance(schedule, ReduceLROnPlateau):
-            raise UsageError("a schedule that watches a metric cannot advance once a step. Choose another schedule.")
-        return {"optimizer": optimizer, "lr_scheduler": schedule}
-
-    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
-        """One optimizer step on the whole batch; returns its mean loss before the step."""
-
-        def gradient() -> Tensor:
-            return mean_gradient(self.loss, *batch, micro_batch=self.micro_batch, backward=self.manual_backward)
-
-        parameters = list(self.network.parameters())
-        loss = optimizer_step(self.optimizers(), parameters, gradient, clip=self.gradient_clip)  # type: ignore[arg-type]
-        if self.schedule is not None:
-            self.lr_schedulers().step()  # type: ignore[union-attr]
-        return loss
+        super().setup(stage)
+        self._classes = getattr(getattr(self.trainer, "datamodule", None), "classes", 0)
 
     def evaluate(self, batches: Batches) -> Evaluation:
         """Loss and accuracy over fixed batches, in float32, dropout off, in this task's BatchNorm mode."""
@@ -147,18 +112,3 @@ class ImageClassification(pl.LightningModule):
     def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         """Log `test_loss` and `test_accuracy`."""
         self._evaluation_step(batch, "test")
-
-
-def load_weights(network: nn.Module, path: str) -> None:
-    """Load into `network` the state dict in the file `path`, without unpickling anything but tensors.
-
-    Raises:
-        UsageError: The file is missing, unreadable, or holds the weights of another network.
-    """
-    try:
-        network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
-    except FileNotFoundError:
-        raise UsageError(f"initial_weights: no file {path}. Train the run that it comes from first.") from None
-    except Exception as error:  # torch raises several kinds for a damaged or foreign file
-        reason = " ".join(str(error).split())[:200]
-        raise UsageError(f"initial_weights: {path} does not hold this network's weights ({reason}).") from None

@@ -2,12 +2,36 @@
 
 from collections.abc import Callable
 
-import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 LossOf = Callable[[Tensor, Tensor], Tensor]
 """Mean loss of (inputs, targets)."""
+
+
+def summed_gradient(
+    share_of: Callable[[slice], Tensor],
+    examples: int,
+    *,
+    micro_batch: int | None,
+    backward: Callable[[Tensor], None],
+) -> Tensor:
+    """Accumulate the gradient of a batch's loss, in micro-batches; return that loss.
+
+    Args:
+        share_of: What the examples of a slice add to the loss of the batch; the shares add up to it.
+        examples: Examples in the batch.
+        micro_batch: Examples that go through the network at once; None for the whole batch.
+        backward: What to call on each share: `Tensor.backward`, or Lightning's `manual_backward`.
+    """
+    size = examples if micro_batch is None else micro_batch
+    total: Tensor | None = None
+    for start in range(0, examples, size):
+        share = share_of(slice(start, min(start + size, examples)))
+        backward(share)
+        total = share.detach() if total is None else total + share.detach()
+    assert total is not None
+    return total
 
 
 def mean_gradient(
@@ -26,16 +50,13 @@ def mean_gradient(
         backward: What to call on each weighted loss: `Tensor.backward`, or Lightning's `manual_backward`.
     """
     examples = len(targets)
-    size = examples if micro_batch is None else micro_batch
-    total = torch.zeros((), device=targets.device)
-    for start in range(0, examples, size):
-        part = slice(start, min(start + size, examples))
-        loss = loss_of(inputs[part], targets[part])
-        if size < examples:
-            loss = loss * ((part.stop - part.start) / examples)
-        backward(loss)
-        total = total + loss.detach()
-    return total
+
+    def share_of(part: slice) -> Tensor:
+        mean = loss_of(inputs[part], targets[part])
+        size = part.stop - part.start
+        return mean if size == examples else mean * (size / examples)
+
+    return summed_gradient(share_of, examples, micro_batch=micro_batch, backward=backward)
 
 
 def optimizer_step(

@@ -1,0 +1,78 @@
+"""What residual networks are made of: convolutions with BatchNorm, and sums with a shortcut."""
+
+from torch import Tensor, nn
+
+
+def normalised(
+    inputs: int, outputs: int, kernel: int, stride: int = 1, *, dilation: int = 1, groups: int = 1
+) -> list[nn.Module]:
+    """A convolution and its BatchNorm; the padding keeps the size at stride 1.
+
+    The convolution has no bias: BatchNorm would subtract it again.
+
+    Args:
+        inputs: Channels that come in.
+        outputs: Channels that go out.
+        kernel: Side of the square kernel, odd.
+        stride: Step of the kernel; an output side is the input side divided by it, rounded up.
+        dilation: Distance between neighbouring weights of the kernel, in pixels.
+        groups: Into how many groups the channels fall; `inputs` makes the convolution depthwise.
+    """
+    padding = dilation * (kernel // 2)
+    convolution = nn.Conv2d(
+        inputs, outputs, kernel, stride, padding=padding, dilation=dilation, groups=groups, bias=False
+    )
+    return [convolution, nn.BatchNorm2d(outputs)]
+
+
+class Residual(nn.Module):
+    """`relu(main(x) + shortcut(x))`, the building block of He et al. 2016 (eq. 1 and 2).
+
+    Args:
+        main: The layers F(x) that learn the difference; they end without an activation.
+        shortcut: The identity, or what brings x to the shape of F(x).
+    """
+
+    def __init__(self, main: nn.Module, shortcut: nn.Module):
+        super().__init__()
+        self.main = main
+        self.shortcut = shortcut
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """The activated sum for `inputs` `(batch, channels, height, width)`."""
+        return nn.functional.relu(self.main(inputs) + self.shortcut(inputs))
+
+
+class PaddedShortcut(nn.Module):
+    """Shortcut without parameters: every `stride`-th pixel, and zeros for the channels that are new.
+
+    Option A of He et al. 2016, section 3.3. The zeros come after the old channels.
+
+    Args:
+        extra: Number of new channels.
+        stride: Of the block that the shortcut passes by.
+    """
+
+    def __init__(self, extra: int, stride: int):
+        super().__init__()
+        self.extra = extra
+        self.stride = stride
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """`(batch, channels, height, width)` to `(batch, channels + extra, height / stride, width / stride)`."""
+        thinned = inputs[:, :, :: self.stride, :: self.stride]
+        return nn.functional.pad(thinned, (0, 0, 0, 0, 0, self.extra))
+
+
+def projection(inputs: int, outputs: int, stride: int) -> nn.Module:
+    """The identity where the shape stays, else a 1x1 convolution with BatchNorm: option B of He et al. 2016."""
+    if stride == 1 and inputs == outputs:
+        return nn.Identity()
+    return nn.Sequential(*normalised(inputs, outputs, 1, stride))
+
+
+def basic_block(inputs: int, outputs: int, stride: int, shortcut: nn.Module, *, dilation: int = 1) -> Residual:
+    """Two 3x3 convolutions beside a `shortcut`; the first has the `stride`, both the `dilation`."""
+    first = normalised(inputs, outputs, 3, stride, dilation=dilation)
+    second = normalised(outputs, outputs, 3, dilation=dilation)
+    return Residual(nn.Sequential(*first, nn.ReLU(inplace=True), *second), shortcut)
