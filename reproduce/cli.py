@@ -18,7 +18,10 @@ from bsgap.terminal import one_line
 from reproduce.study import SCALES
 
 INTERRUPTED = 130
-PAPERS = {"keskar": "large-batch training and sharp minima (Keskar et al. 2017)"}
+PAPERS = {
+    "keskar": "large-batch training and sharp minima (Keskar et al. 2017)",
+    "golmant": "the computational inefficiency of large batch sizes (Golmant et al. 2018)",
+}
 
 
 def parser() -> ArgumentParser:

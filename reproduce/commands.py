@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from reproduce.progress import Progress
 from reproduce.results import Results
 from reproduce.runner import Runner
 from reproduce.store import Store
-from reproduce.study import SCALES
+from reproduce.study import SCALES, Plan, Study
 from reproduce.tracking import track, usable_mode
 
 
@@ -172,10 +173,21 @@ def _draw_published(out: Path) -> None:
         folder = out / name / scale
         if (folder / "manifest.json").exists():
             continue
-        runner = Runner(study_of(name), make_plan(study_of(name), scale), results, {})
-        done = [results.run(trial) for trial in runner.all_trials.values()]
-        if any(run is not None and run.published for run in done):
-            write(runner, folder, jobs=0)
+        plan = _with_runs(study_of(name), make_plan(study_of(name), scale), results)
+        if plan.networks:
+            write(Runner(study_of(name), plan, results, {}), folder, jobs=0)
+
+
+def _with_runs(study: Study, plan: Plan, results: Results) -> Plan:
+    """The plan without the networks of which no run is published."""
+
+    def published(network: str) -> bool:
+        found = (results.run(trial) for trial in trials(study, replace(plan, networks=(network,)), results))
+        return any(run is not None and run.published for run in found)
+
+    kept = {network: plan.seeds[network] for network in plan.networks if published(network)}
+    lacking = {network: "none of its runs is published" for network in plan.networks if network not in kept}
+    return replace(plan, networks=tuple(kept), seeds=kept, not_run={**plan.not_run, **lacking})
 
 
 COMMANDS: dict[str, Callable[..., int]] = {

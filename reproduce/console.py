@@ -32,11 +32,15 @@ def print_plan(console: Console, runner: Runner, workers: int) -> None:
         console.print(f"  {network}: not run ({escape(reason)})", style="bright_black")
     table = Table("figure or table", "runs", "of them new", box=None, pad_edge=False, header_style="bold")
     seen: set[str] = set()
+    asked = 0
     for artifact in artifacts(runner.study, plan):
         ids = {results.id(trial) for trial in artifact.trials(plan)}
         table.add_row(f"{artifact.name}  {artifact.title}", str(len(ids)), str(len(ids - seen)))
         seen |= ids
+        asked += len(ids)
     console.print(table)
+    if asked > len(seen):
+        console.print(f"{counted(len(seen), 'run')} shared between them; each on its own would need {asked}")
     console.print(_work(runner, workers))
 
 
@@ -90,8 +94,9 @@ def print_end(console: Console, runner: Runner, manifest: dict[str, Any], folder
     ]
     written = f"{counted(len(drawn), 'figure or table', 'figures and tables')}, claims.json and runs.csv"
     console.print(f"{written} in {escape(str(folder))} ({duration(seconds)})")
-    if manifest["not_drawn"]:
-        console.print(f"not drawn, for lack of runs: {', '.join(manifest['not_drawn'])}")
+    lacking = [name for name in manifest["not_drawn"] if f"drawing of {name}" not in runner.failures]
+    if lacking:
+        console.print(f"not drawn, for lack of runs: {', '.join(lacking)}")
 
 
 def last_line(text: str) -> str:

@@ -116,6 +116,7 @@ def identity(config: Mapping[str, Any], fingerprint: str | None = None) -> dict[
         "fingerprint": fingerprint,
         "trainer": _trainer(_section(config, "trainer")),
         "stopping": _section(config, "stopping"),
+        "rate": _rate(_section(config, "rate")),
         "optimizer": _section(config, "optimizer"),
         "lr_scheduler": _section(config, "lr_scheduler"),
     }
@@ -152,6 +153,11 @@ def _section(config: Mapping[str, Any], name: str) -> dict[str, Any]:
     if not isinstance(section, Mapping):
         raise UsageError(f"{name} must be a mapping in a resolved config, got {type(section).__name__}.")
     return canonical(section)
+
+
+def _rate(section: dict[str, Any]) -> dict[str, Any]:
+    """The rule for the learning rate; the base rate is no rule, whatever else is set with it."""
+    return {} if section.get("scaling", "base") == "base" and not section.get("rule") else section
 
 
 def _trainer(section: dict[str, Any]) -> dict[str, Any]:

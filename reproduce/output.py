@@ -10,7 +10,9 @@ from typing import Any
 import matplotlib
 import pandas as pd
 
+from bsgap.errors import UsageError
 from bsgap.files import write_text
+from bsgap.terminal import one_line
 from reproduce import drawing
 from reproduce.claims import Claim, write_claims
 from reproduce.earlier import Earlier
@@ -36,11 +38,13 @@ def write(runner: Runner, folder: Path, jobs: int) -> tuple[list[Claim], dict[st
     shown: list[dict[str, str]] = []
     not_drawn: list[str] = []
     for artifact in artifacts(study, plan):
+        paths = None
         try:
             paths = _draw(artifact, runner, folder)
+        except UsageError as error:  # the data do not allow it: one line says why
+            runner.failures[f"drawing of {artifact.name}"] = one_line(error)
         except Exception:  # the others, and the verdicts, are still of use
             runner.failures[f"drawing of {artifact.name}"] = traceback.format_exc()
-            paths = None
         if paths is None:
             not_drawn.append(artifact.name)
         else:

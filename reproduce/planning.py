@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from bsgap.errors import MissingData, UsageError
+from reproduce import datasets
 from reproduce.results import Results, unique
 from reproduce.study import SCALES, Artifact, Plan, Study, Trial
 
@@ -98,12 +99,9 @@ def check_data(name: str, root: str | None, *, download: bool = False) -> None:
     Raises:
         MissingData: It is not, and could not be downloaded where that was asked for.
     """
-    from bsgap.data import sources  # torch takes seconds, and `reproduce list` needs none of it
-    from bsgap.data.files import data_root
+    from bsgap.data.files import data_root  # torch takes seconds, and `reproduce list` needs none of it
 
-    place = data_root(root)
-    if not sources.get(name).files(place):
-        sources.load(name, place, download=download)
+    datasets.make_sure(name, data_root(root), download=download)
 
 
 def _known(option: str, given: Sequence[str], allowed: Sequence[str]) -> list[str]:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from reproduce import recipes
+from reproduce import datasets, recipes
 from reproduce.identity import run_id
 from reproduce.machine import machine
 from reproduce.store import Run, Store
@@ -33,6 +33,7 @@ class Results:
         self._runs: dict[str, Run | None] = {}
         self._measured: dict[Measure, dict[str, Any]] = {}
         self._fingerprints: dict[str, str] = {}
+        self._published: dict[str, list[str]] = {}
 
     @property
     def machine_class(self) -> str:
@@ -53,19 +54,34 @@ class Results:
         return self._configs[key]
 
     def id(self, trial: Trial) -> str:
-        """The id of a trial's run: a hash of what decides its numbers."""
+        """The id of a trial's run: a hash of what decides its numbers.
+
+        Without the data it is that of a published run on a subset of them, where there is one.
+        """
         if trial not in self._ids:
             config = self.config(trial)
-            self._ids[trial] = run_id(config, self.fingerprint(config["data"]["init_args"]["source"]))
+            source = config["data"]["init_args"]["source"]
+            found = [run_id(config, self.fingerprint(source))]
+            if not self.store.is_done(found[0]):
+                found += [run_id(config, other) for other in self._subsets(source)]
+            self._ids[trial] = next((key for key in found if self.store.is_done(key)), found[0])
         return self._ids[trial]
+
+    def _subsets(self, source: str) -> list[str]:
+        """Fingerprints of the published runs on a data set that is not at hand."""
+        from bsgap.data.files import data_root
+
+        if source not in self._published:
+            absent = not datasets.files(source, data_root(self.data_root))
+            self._published[source] = self.store.fingerprints(source) if absent else []
+        return self._published[source]
 
     def fingerprint(self, source: str) -> str:
         """Digest of a data set's content: of what is found, or the official one where nothing is."""
-        from bsgap.data import sources  # torch takes seconds, and `reproduce list` needs none of it
-        from bsgap.data.files import data_root
+        from bsgap.data.files import data_root  # torch takes seconds, and `reproduce list` needs none of it
 
         if source not in self._fingerprints:
-            self._fingerprints[source] = sources.fingerprint(source, data_root(self.data_root))
+            self._fingerprints[source] = datasets.fingerprint(source, data_root(self.data_root))
         return self._fingerprints[source]
 
     def run(self, trial: Trial) -> Run | None:

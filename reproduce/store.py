@@ -18,6 +18,7 @@ Digests are checked once a process, when a run is first read as done: small file
 they are opened, by content.
 """
 
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -76,6 +77,19 @@ class Store:
         """Ids of all runs known here or published, sorted."""
         found = {path.parent.name for base in (self.root, *self.published) for path in base.glob(f"runs/*/{RECORD}")}
         return sorted(name for name in found if entry.ID.fullmatch(name))
+
+    def fingerprints(self, source: str) -> list[str]:
+        """Fingerprints under which published runs have a data set, sorted: of subsets, beside that of the whole."""
+        found = set()
+        for base in self.published:
+            for path in base.glob(f"runs/*/{RECORD}"):
+                try:
+                    numbers = json.loads(path.read_text(encoding="utf-8")).get("identity", {})
+                except ValueError:  # such a run is no run: it is named where it is asked for
+                    continue
+                if numbers.get("data", {}).get("init_args", {}).get("source") == source:
+                    found.add(str(numbers.get("fingerprint")))
+        return sorted(found)
 
     def status(self, run_id: str) -> str:
         """`absent`, `running`, `finished`, `diverged`, `failed` or `interrupted`.

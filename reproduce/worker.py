@@ -13,11 +13,10 @@ from bsgap import cli
 from bsgap.callbacks import Point
 from bsgap.callbacks import resume as resume_point
 from bsgap.callbacks.outcome import SUMMARY
-from bsgap.data import Batches, ImageData
+from bsgap.data import Batches
 from bsgap.errors import BadCheckpoint, UsageError
 from bsgap.errors import Interrupted as RunInterrupted
-from bsgap.measures import distance, keskar_sharpness, state_path
-from bsgap.tasks import ImageClassification
+from bsgap.measures import distance, keskar_sharpness, linear_approximation, mini_batch, state_path
 from reproduce.engines import pool
 from reproduce.engines.jobs import Interrupted
 from reproduce.entry import CONFIG, RESUME
@@ -30,7 +29,7 @@ def execute(kind: str, payload: Mapping[str, Any], notify: Notify) -> dict[str, 
     """Do one job and return what it found.
 
     Args:
-        kind: `train`, `evaluation`, `sharpness`, `path` or `distance`.
+        kind: `train`, `evaluation`, `sharpness`, `path`, `distance` or `linear-approximation`.
         payload: For `train`: store `root`, run `id`, `config`, `fingerprint`, names of the `weights` it must keep, and
             the `wandb` options. For a measure: `config` of the first run, `weights` (files), and `options`.
         notify: Takes the progress of a training, in epochs.
@@ -86,20 +85,15 @@ def _fit(store: Store, payload: Mapping[str, Any], notify: Notify) -> None:
 
 
 @lru_cache(maxsize=2)
-def _data(text: str) -> ImageData:
-    data = ImageData(**json.loads(text))
+def _data(text: str) -> Any:
+    data = cli.build_data(json.loads(text))
     data.setup("fit")
     return data
 
 
 @lru_cache(maxsize=1)
-def _task(text: str) -> ImageClassification:
-    model = cli.build(json.loads(text))
-    return model
-
-
-def _batches(data: ImageData, split: str, examples: int | None) -> Batches:
-    return data.batches(split, examples=examples)  # type: ignore[arg-type]
+def _task(text: str) -> Any:
+    return cli.build(json.loads(text))
 
 
 def measure(kind: str, payload: Mapping[str, Any]) -> dict[str, Any]:
@@ -108,27 +102,54 @@ def measure(kind: str, payload: Mapping[str, Any]) -> dict[str, Any]:
     states = [torch.load(path, map_location="cpu", weights_only=True) for path in payload["weights"]]
     model_options = config["model"]["init_args"] | {"initial_weights": None}  # they are replaced by the kept ones
     task = _task(json.dumps(config["model"] | {"init_args": model_options}, sort_keys=True))
-    model, statistics = task.network, task.statistics
+    model: torch.nn.Module = task.network
+    statistics: Any = getattr(task, "statistics", "running")
     model.load_state_dict(states[0])
     model.to("cuda" if torch.cuda.is_available() else "cpu")
     if kind == "distance":
         return {"distance": distance(states[0], states[1], [name for name, _ in model.named_parameters()])}
-    data = _data(json.dumps(config["data"]["init_args"] | {"seed": 0}, sort_keys=True))
+    data_options = config["data"]["init_args"] | {"seed": 0}
+    data = _data(json.dumps(config["data"] | {"init_args": data_options}, sort_keys=True))
     if kind == "evaluation":
-        found = {split: task.evaluate(_batches(data, split, options.get("examples"))) for split in ("train", "test")}
+        splits = [options["split"]] if "split" in options else ["train", "test"]
+        found = {split: task.evaluate(data.batches(split, examples=options.get("examples"))) for split in splits}
         return {
-            f"{split}_{name}": getattr(result, name)
+            f"{split}_{name}": value
             for split, result in found.items()
-            for name in ("loss", "accuracy", "examples")
+            for name, value in {**result.values(), "examples": result.examples}.items()
         } | {"statistics": statistics}
     examples = options.pop("examples", None)
     if kind == "sharpness":
-        found_sharpness = keskar_sharpness(model, _batches(data, "train", examples), statistics=statistics, **options)
-        return dict(vars(found_sharpness))
+        train = data.batches("train", examples=examples)
+        return dict(vars(keskar_sharpness(model, train, statistics=statistics, **options)))
+    if kind == "linear-approximation":
+        train = data.batches("train", examples=examples, batch_size=task.micro_batch)
+        return _approximations(model, train, statistics, **options)
     if kind == "path":
-        splits = {"train": _batches(data, "train", examples), "test": _batches(data, "test", None)}
+        sets = {"train": data.batches("train", examples=examples), "test": data.batches("test")}
         low, high, points = options["low"], options["high"], options["points"]
         alphas = [low + (high - low) * index / (points - 1) for index in range(points)]
-        path = state_path(model, states[0], states[1], alphas, splits, kind=options["shape"], statistics=statistics)
+        path = state_path(model, states[0], states[1], alphas, sets, kind=options["shape"], statistics=statistics)
         return {"alphas": alphas, "losses": path.losses, "accuracies": path.accuracies, "statistics": statistics}
-    raise UsageError(f"unknown measure {kind!r}: expected evaluation, sharpness, path or distance.")
+    raise UsageError(
+        f"unknown measure {kind!r}: expected evaluation, sharpness, path, distance or linear-approximation."
+    )
+
+
+def _approximations(
+    model: torch.nn.Module, batches: Batches, statistics: Any, *, rate: float, batch_size: int, draws: int, seed: int
+) -> dict[str, Any]:  # fmt: skip
+    """Golmant's linear-approximation error: the mean over several mini-batches, and each of them.
+
+    The batches are micro-batches of the training, so that BatchNorm takes its statistics over as many examples.
+    """
+    found = []
+    for draw in range(draws):
+        chunks = mini_batch(batches, batch_size, seed, draw)
+        found.append(vars(linear_approximation(model, batches, chunks, rate=rate, statistics=statistics)))
+    kept = ("error", "same_batch_error", "loss", "loss_after", "gradient_norm")
+    means = {name: sum(each[name] for each in found) / draws for name in ("error", "same_batch_error")}
+    draws_of = {f"{name}_of_draws": [each[name] for each in found] for name in kept}
+    return means | draws_of | {
+        "batch_size": batch_size, "rate": rate, "examples": found[0]["examples"], "statistics": statistics,
+    }  # fmt: skip

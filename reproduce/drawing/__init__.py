@@ -15,6 +15,11 @@ so is what a logarithm cannot show.
 | `against_batch` | network, batch_size, seed, test_accuracy, sharpness [, reading] | Fig. 4 |
 | `warm_start` | network, seed, sb_epoch, sb_accuracy, lb_accuracy, sharpness [, reading] | Fig. 5 |
 | `scatter_path` | network, method, seed, epoch, loss, sharpness [, reading] | Fig. 6 |
+| `contours` | row, column, batch, step, loss [, seed, diverged] | Golmant Figs 1, 5 |
+| `speedups` | panel, series, batch, seed, speedup [, reached, speedup_bound, diverged] | Figs 2 left, 3, 4 |
+| `approximation` | batch, seed, error, test_accuracy [, same_batch_error] | Fig. 2 right |
+| `costs` | as `speedups`, with cost [, cost_bound] or cost_ratio [, ideal] | examples to the threshold |
+| `longer` | series, epochs, seed, steps, test_accuracy [, reached, last_step, diverged] | a longer budget |
 | `points` | seed, those named by `group`, `value` [, `hue`, `panel`] | distance ratio, readings compared |
 | `save` | anything: it is written beside the figure | `name.pdf`, `name.png` (300 dpi), `name.csv` |
 | `beside` | row, column, seed, value [, group]; `reported`: row, column, mean, std, source [, group] | Table 2 |
@@ -23,17 +28,22 @@ so is what a logarithm cannot show.
 | `save_table` | a `Table` of the three above | `name.tex` (the tabular alone), `name.csv` |
 
 `reading`, where it is allowed, names how a sharpness was measured ("(a) L-BFGS-B", "(b) sign ascent", ...): one line
-style each.
+style each. `speedups` and `costs` take what `bsgap.analysis.speedup` returns, with `panel` and `series` added; a run
+that never reached the threshold is drawn at its bound, and one that diverged as a cross (`reproduce.drawing.bounds`).
 """
 
+from reproduce.drawing.approximation import approximation
 from reproduce.drawing.batch import against_batch
 from reproduce.drawing.comparison import beside, stacked
+from reproduce.drawing.contours import contours
 from reproduce.drawing.epochs import epoch_curves
 from reproduce.drawing.footer import Footer
+from reproduce.drawing.longer import longer
 from reproduce.drawing.paths import path_figure
 from reproduce.drawing.points import points
 from reproduce.drawing.runs import scatter_path
 from reproduce.drawing.saving import save
+from reproduce.drawing.speedup import costs, speedups
 from reproduce.drawing.style import house_style
 from reproduce.drawing.tables import Table, plain_table, save_table
 from reproduce.drawing.warm import warm_start
@@ -42,15 +52,20 @@ __all__ = [
     "Footer",
     "Table",
     "against_batch",
+    "approximation",
     "beside",
+    "contours",
+    "costs",
     "epoch_curves",
     "house_style",
+    "longer",
     "path_figure",
     "plain_table",
     "points",
     "save",
     "save_table",
     "scatter_path",
+    "speedups",
     "stacked",
     "warm_start",
 ]

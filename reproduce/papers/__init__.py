@@ -1,11 +1,12 @@
 """The papers: each module declares its trials, figures, tables and claims, and nothing else."""
 
 from functools import cache
+from importlib import import_module
 
 from bsgap.errors import UsageError
 from reproduce.study import Study
 
-NAMES = ("keskar",)
+NAMES = ("keskar", "golmant")
 
 
 @cache
@@ -17,6 +18,4 @@ def study(name: str) -> Study:
     """
     if name not in NAMES:
         raise UsageError(f"unknown paper {name!r}: expected one of {', '.join(NAMES)}; see `reproduce list`.")
-    from reproduce.papers import keskar
-
-    return keskar.STUDY
+    return import_module(f"reproduce.papers.{name}").STUDY
