@@ -1,8 +1,9 @@
 # `make reproduce` goes from a fresh clone to figures, `make test` runs the tests. Both first make .venv, once.
-#   make reproduce ARGS="--scale laptop"     make test ARGS="-k sharpness"     make reproduce PYTHON=python3.12
+#   make reproduce PAPER=golmant ARGS="--scale laptop"     make test ARGS="-k sharpness"     make reproduce PYTHON=python3.12
 
 PYTHON ?= python3
 ARGS ?=
+PAPER ?= keskar
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --constraint constraints.txt
 READY := .venv/.ready
@@ -11,7 +12,7 @@ READY := .venv/.ready
 .DELETE_ON_ERROR:
 
 help:
-	@echo "make reproduce   figures, tables and verdicts at demo scale, in results/"
+	@echo "make reproduce   figures, tables and verdicts of PAPER (keskar, golmant) at demo scale, in results/"
 	@echo "make report      the report from what is in results/"
 	@echo "make test        the tests"
 	@echo "make lint        ruff and mypy"
@@ -21,7 +22,7 @@ help:
 setup: $(READY)
 
 reproduce: $(READY)
-	@$(BIN)/reproduce keskar $(ARGS)
+	@$(BIN)/reproduce $(PAPER) $(ARGS)
 
 report: $(READY)
 	@$(BIN)/reproduce report $(ARGS)

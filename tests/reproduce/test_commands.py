@@ -314,7 +314,7 @@ def test_status_counts_what_is_done_and_names_what_failed(copied, monkeypatch):
     monkeypatch.setattr(commands, "SCALES", ("demo",))
     Store(copied.out).set_aside(id_of(copied.out, LABEL), "test")
     Store(copied.out).fail(id_of(copied.out, LABEL), "Traceback: the moon was full")
-    code, out, _ = copied.main("status", "--out", str(copied.out))
+    code, out, _ = copied.main("status", "keskar", "--out", str(copied.out))
     assert code == 0
     header, row, failed = [line.split() for line in out.splitlines()]
     assert header == ["paper", "scale", "runs", "done", "published", "running", "interrupted", "failed", "to", "do"]
@@ -362,5 +362,8 @@ def test_a_worker_refuses_a_measure_that_it_does_not_know(studied):
     key = id_of(studied, LABEL)
     run = Store(studied).run(key)
     payload = {"config": run.config, "weights": [str(run.weights("final"))], "options": {}}
-    with pytest.raises(ValueError, match="unknown measure 'mood': expected evaluation, sharpness, path or distance"):
+    with pytest.raises(
+        ValueError,
+        match="unknown measure 'mood': expected evaluation, sharpness, path, distance or linear-approximation",
+    ):
         worker.execute("mood", payload, lambda state: None)

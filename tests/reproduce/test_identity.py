@@ -11,8 +11,16 @@ import yaml
 from store_cases import FINGERPRINT, config, identifier
 
 from bsgap.errors import UsageError
-from reproduce import identity
+from reproduce import identity, papers
+from reproduce.atomic import read_json, read_yaml
 from reproduce.identity import canonical, digest, run_id
+from reproduce.planning import make_plan, trials
+from reproduce.results import Results
+from reproduce.store import Store
+from reproduce.study import SCALES
+
+RUNS = Path(__file__).parents[2] / "paper" / "results" / "runs"
+PUBLISHED = sorted(path.parent for path in RUNS.glob("*/run.json"))
 
 
 def altered(path, value):
@@ -37,6 +45,9 @@ def altered(path, value):
         ("trainer.gradient_clip_algorithm", "value"),
         ("trainer.limit_train_batches", 0.5),
         ("trainer.accumulate_grad_batches", 2),
+        ("rate", {"scaling": "linear", "base_batch_size": 16}),
+        ("rate", {"scaling": "square-root", "base_batch_size": 16}),
+        ("rate", {"scaling": "base", "rule": {"class_path": "own.Rule", "init_args": {"power": 0.7}}}),
         ("model.class_path", "other.Task"),
         ("model.init_args.network.init_args.classes", 100),
         ("model.init_args.optimizer.class_path", "torch.optim.SGD"),
@@ -78,6 +89,10 @@ def test_what_decides_the_numbers_changes_the_id(path, value):
         ("data.init_args.download", True),
         ("data.init_args.validation_examples", 0),
         ("data.init_args.train_examples", None),
+        ("rate", {"scaling": "base", "warmup_epochs": 0.0}),
+        ("rate", {"scaling": "base", "base_batch_size": 16, "warmup_epochs": 10}),  # it multiplies by 1 throughout
+        ("rate", {"base_batch_size": 16}),
+        ("rate", None),
         ("keep.epochs", [5]),
         ("curves.per_epoch", 9),
         ("threads", 2),
@@ -86,6 +101,16 @@ def test_what_decides_the_numbers_changes_the_id(path, value):
 )
 def test_what_does_not_decide_the_numbers_leaves_the_id(path, value):
     assert identifier(altered(path, value)) == identifier(config())
+
+
+def test_a_rule_for_the_rate_is_told_by_all_that_it_depends_on():
+    rule = {"scaling": "linear", "base_batch_size": 16, "warmup_epochs": 1.0}
+    others = [{"scaling": "square-root"}, {"base_batch_size": 32}, {"warmup_epochs": 2.0}, {"warmup_epochs": 0.0}]
+    rules = [rule, *(rule | other for other in others)]
+    assert len({identifier(altered("rate", rule)) for rule in rules}) == len(rules)
+    assert identifier(altered("rate", rule | {"warmup_epochs": 1, "batch_size": None})) == identifier(
+        altered("rate", rule)
+    )
 
 
 def test_the_data_and_the_protocol_are_part_of_it(monkeypatch):
@@ -124,6 +149,36 @@ def test_the_config_is_left_as_it_was():
     before = copy.deepcopy(settings)
     identifier(settings)
     assert settings == before
+
+
+@pytest.mark.skipif(not PUBLISHED, reason="no published runs beside the package")
+def test_published_runs_keep_their_ids():
+    for folder in PUBLISHED:
+        record, settings = read_json(folder / "run.json"), read_yaml(folder / "config.yaml")
+        assert run_id(settings, record["fingerprint"]) == record["id"] == folder.name
+        assert identity.identity(settings, record["fingerprint"]) == record["identity"]
+
+
+@pytest.mark.skipif(not PUBLISHED, reason="no published runs beside the package")
+def test_published_runs_are_those_that_the_recipes_ask_for():
+    """Where they are not, a clone trains anew what it has the results of."""
+    records = [read_json(folder / "run.json") for folder in PUBLISHED]
+    fingerprints = {(record["identity"]["data"]["init_args"]["source"], record["fingerprint"]) for record in records}
+    results = Results(Store("nowhere"))
+    results._fingerprints = dict(fingerprints)
+    assert len(results._fingerprints) == len(fingerprints)  # one for each data set
+    asked = {name: set() for name in papers.NAMES}
+    for name in papers.NAMES:
+        study = papers.study(name)
+        sources = set(results._fingerprints)
+        for scale in SCALES:
+            networks = [net for net in study.networks[scale] if study.data(net, scale) in sources]
+            if networks:
+                plan = make_plan(study, scale, networks=networks)
+                asked[name] |= {results.id(trial) for trial in trials(study, plan, results)}
+    published = {record["id"] for record in records}
+    assert published <= set.union(*asked.values())
+    assert len(published & asked["keskar"]) >= 39  # published before there was a rule for the rate
 
 
 @pytest.mark.parametrize("name", ["final", "epoch-5", "loss-0.1"])

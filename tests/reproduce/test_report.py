@@ -226,10 +226,10 @@ def test_nasty_text_is_escaped(copy):
 
 
 def test_a_paper_without_a_section_of_its_own_gets_the_general_one(copy):
-    shutil.copytree(copy / "keskar" / "demo", copy / "golmant" / "demo")
-    path = copy / "golmant" / "demo" / "manifest.json"
-    title = "On the Computational Inefficiency of Large Batch Sizes"
-    path.write_text(json.dumps({**json.loads(path.read_text()), "paper": "golmant", "title": title}))
+    shutil.copytree(copy / "keskar" / "demo", copy / "hoffer" / "demo")
+    path = copy / "hoffer" / "demo" / "manifest.json"
+    title = "Train Longer, Generalize Better"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "paper": "hoffer", "title": title}))
     tex = build(copy, run_latex=False).tex.read_text()
     assert rf"\section{{{title}}}" in tex
     assert tex.index(rf"\section{{{title}}}") < tex.index(r"\section{Keskar et al.")

@@ -5,10 +5,11 @@ import pytest
 import tiny
 
 from reproduce import recipes
+from reproduce.identity import run_id
 from reproduce.papers.keskar import trials
 from reproduce.results import Results, unique
 from reproduce.store import Store
-from reproduce.study import Measure, Plan
+from reproduce.study import Measure, Plan, Trial
 
 PLAN = Plan("keskar", "demo", ("small",), {"small": 2}, {}, ("table2",))
 
@@ -110,3 +111,19 @@ def test_recipes_are_resolved_once(results, small, monkeypatch):
     results.config(small)
     monkeypatch.setattr(recipes, "files", None)
     Results(results.store).config(small)
+
+
+def test_without_the_data_a_published_run_on_a_subset_of_them_is_found(tmp_path):
+    trial = Trial("golmant", "resnet34-cifar100", "laptop", 0)
+    config = recipes.configuration(trial)
+    publisher = Store(tmp_path / "elsewhere")
+    key = run_id(config, "of a subset")
+    folder = publisher.open(key, config, "of a subset")
+    (folder / "metrics.csv").write_text("step,epoch,examples,metric,value\n0,0,0,train_loss,4.6\n")
+    publisher.finish(key, "finished", {"kept": {}})
+    publisher.publish([key], tmp_path / "published")
+    here = Results(Store(tmp_path / "here", [tmp_path / "published"]), str(tmp_path / "no data"))
+    assert here.id(trial) == key
+    assert here.run(trial).published
+    other = replace(trial, seed=1)
+    assert here.id(other) == run_id(recipes.configuration(other), here.fingerprint("cifar100"))

@@ -8,7 +8,8 @@ from torch.nn.functional import cross_entropy
 
 from bsgap import cli
 from bsgap.data import ImageData
-from bsgap.measures import keskar_sharpness
+from bsgap.errors import UsageError
+from bsgap.measures import keskar_sharpness, linear_approximation, mini_batch
 from bsgap.networks import SmallConvNet
 from reproduce import worker
 from reproduce.atomic import sha256
@@ -97,6 +98,40 @@ def test_an_evaluation_is_over_the_whole_sets_with_the_batchs_statistics(store, 
         assert found[f"{split}_examples"] == len(targets) == examples
     assert found["statistics"] == "batch"
     assert found["_seconds"] > 0
+
+
+def test_an_evaluation_of_one_split_is_that_of_both(store):
+    both = ends(store, "evaluation", (SMALL, "final"))
+    test = ends(store, "evaluation", (SMALL, "final"), split="test")
+    assert set(test) == {"test_loss", "test_accuracy", "test_examples", "statistics", "_seconds"}
+    assert {name: test[name] for name in test if name != "_seconds"}.items() <= both.items()
+
+
+@pytest.mark.parametrize("examples", [None, 40])
+def test_a_linear_approximation_is_the_mean_of_the_librarys_over_the_draws(examples, store, data, network):
+    options = {"rate": 0.05, "batch_size": 20, "draws": 3, "seed": 4}
+    found = ends(store, "linear-approximation", (SMALL, "final"), examples=examples, **options)
+    direct = [
+        linear_approximation(
+            network, data.batches("train", examples=examples), mini_batch(data.batches("train", examples=examples), 20, 4, draw),
+            rate=0.05, statistics="batch",
+        )
+        for draw in range(3)
+    ]  # fmt: skip
+    for name in ("error", "same_batch_error", "loss", "loss_after", "gradient_norm"):
+        assert found[f"{name}_of_draws"] == [getattr(each, name) for each in direct]
+    for name in ("error", "same_batch_error"):
+        assert found[name] == sum(getattr(each, name) for each in direct) / 3
+    assert len(set(found["error_of_draws"])) == 3  # the draws are different mini-batches
+    assert (found["batch_size"], found["rate"], found["statistics"]) == (20, 0.05, "batch")
+    assert found["examples"] == (examples or 100)
+    json.dumps(found)
+
+
+def test_a_mini_batch_that_is_larger_than_the_data_is_refused(store):
+    options = {"rate": 0.1, "batch_size": 101, "draws": 1, "seed": 0}
+    with pytest.raises(UsageError, match="between 1 and the 100 examples of the data, got 101"):
+        ends(store, "linear-approximation", (SMALL, "final"), **options)
 
 
 def test_a_sharpness_is_the_measure_of_the_library(store, data, network):

@@ -195,3 +195,36 @@ def test_a_strangers_module_trains_without_curves(tmp_path):
 def test_what_needs_curves_is_refused_without_them(tmp_path, callback):
     with pytest.raises(UsageError, match=f"{type(callback).__name__} needs loss curves.*Foreign and NoneType"):
         foreign_fit(tmp_path, Curves(), callback)
+
+
+@pytest.mark.parametrize("per_doubling", [1, 2, 3, 4, 7])
+@pytest.mark.parametrize(("steps", "epochs"), [(3, 5), (10, 11)])
+def test_log_spaced_points_are_evenly_spread_over_the_doublings(steps, epochs, per_doubling):
+    task, curves, spy = Script(), Curves(per_doubling=per_doubling), Spy()
+    trainer = SimpleNamespace(
+        datamodule=task.datamodule, callbacks=[curves, spy], world_size=1, global_step=0, current_epoch=0,
+        num_training_batches=steps, max_epochs=epochs, max_steps=-1,
+    )  # fmt: skip
+    curves.on_train_start(trainer, task)
+    for epoch in range(epochs):
+        trainer.current_epoch = epoch
+        for index in range(steps):
+            trainer.global_step += 1
+            curves.on_train_batch_end(trainer, task, None, (None, [0, 0]), index)
+    curves.on_train_end(trainer, task)
+    last = steps * epochs
+    grid = {math.ceil(2 ** Fraction(k, per_doubling) - 1e-9) for k in range(8 * per_doubling)}
+    assert [point.step for point in spy.points] == sorted({0, last} | {step for step in grid if step <= last})
+    assert all("test_loss" in point.values for point in spy.points)
+    assert [point.epoch_end for point in spy.points if 0 < point.step < last] == [
+        point.step % steps == 0 for point in spy.points if 0 < point.step < last
+    ]
+
+
+def test_log_spaced_points_and_a_rule_that_needs_epoch_ends_exclude_each_other():
+    task, curves = Script(), Curves(per_doubling=2)
+    trainer = SimpleNamespace(datamodule=task.datamodule, callbacks=[curves, StoppingRule(patience=3)])
+    with pytest.raises(UsageError, match=r"StoppingRule looks at the ends of epochs.*curves.per_epoch"):
+        curves.on_train_start(trainer, task)
+    with pytest.raises(UsageError, match="expected per_doubling >= 1 or none, got 0"):
+        Curves(per_doubling=0)

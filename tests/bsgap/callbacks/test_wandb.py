@@ -109,6 +109,22 @@ def test_an_interrupted_run_and_its_continuation(runs, offline, monkeypatch):
             assert KEY.encode() not in path.read_bytes(), path
 
 
+def test_no_file_names_the_machine_or_its_user(offline, tmp_path, monkeypatch):
+    monkeypatch.setattr("socket.gethostname", lambda: "a-host-of-that-name")
+    monkeypatch.setattr("getpass.getuser", lambda: "somebody-at-home")
+    run = ours.start(mode="offline", folder=tmp_path, identity="0123", project="gap", group=None, tags=None)
+    run.log({"loss": 1.0})
+    run.finish()
+    (path,) = tmp_path.glob("wandb/offline-run-*/*.wandb")
+    (record,) = [record.run for record in records(path) if record.WhichOneof("record_type") == "run"]
+    assert record.run_id == "0123"
+    assert record.host == ""
+    for file in (path for path in tmp_path.rglob("*") if path.is_file()):
+        content = file.read_bytes()
+        assert b"a-host-of-that-name" not in content
+        assert b"somebody-at-home" not in content
+
+
 def test_disabled_writes_nothing(runs, monkeypatch):
     monkeypatch.setattr(wandb, "init", lambda **_: pytest.fail("W&B was begun"))
     folder = runs.fit("run", "--wandb.mode=disabled", "--wandb.id=abc123")

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from bsgap.data.normalise import Normalise, standard
+from bsgap.data.normalise import Normalise, byte_counts, standard, standard_of_counts
 
 
 def test_unit_divides_and_leaves_the_stored_values_alone():
@@ -32,3 +32,10 @@ def test_a_constant_channel_is_centred_only():
     normalise = standard(stored, 255.0)
     assert torch.equal(normalise(stored), torch.zeros(4, 1, 2, 2))
     assert float(normalise.std.squeeze()) == 1
+
+
+def test_counts_of_parts_give_the_standard_of_the_whole():
+    stored = torch.randint(0, 256, (10, 3, 4, 5), dtype=torch.uint8)
+    counts = sum(byte_counts(part) for part in stored.split([1, 6, 3]))
+    whole, parts = standard(stored, 255.0), standard_of_counts(counts, 255.0, stored.ndim)
+    assert torch.equal(whole(stored), parts(stored))

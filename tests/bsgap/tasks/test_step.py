@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from bsgap.tasks.step import mean_gradient, optimizer_step
+from bsgap.tasks.step import mean_gradient, optimizer_step, summed_gradient
 
 
 @pytest.fixture
@@ -107,3 +107,22 @@ def test_an_optimizer_may_evaluate_the_gradient_more_than_once(problem):
     assert seen[0] == pytest.approx(loss.item())
     assert seen[1] < seen[0]
     assert not torch.equal(network[3].bias, expected)
+
+
+@pytest.mark.parametrize("micro_batch", [None, 1, 4, 10])
+def test_shares_of_any_kind_add_up(problem, micro_batch):
+    """A mean that weights examples unevenly, as one over labelled pixels does."""
+    network, inputs, targets, _, _ = problem
+    weights = torch.arange(10, dtype=torch.float64)
+    losses = cross_entropy(network(inputs), targets, reduction="none")
+    expected = (weights * losses).sum() / weights.sum()
+    gradient = torch.autograd.grad(expected, list(network.parameters()))
+
+    def share_of(part):
+        losses = cross_entropy(network(inputs[part]), targets[part], reduction="none")
+        return (weights[part] * losses).sum() / weights.sum()
+
+    found = summed_gradient(share_of, 10, micro_batch=micro_batch, backward=torch.Tensor.backward)
+    torch.testing.assert_close(found, expected.detach(), rtol=1e-14, atol=0)
+    for parameter, part in zip(network.parameters(), gradient, strict=True):
+        torch.testing.assert_close(parameter.grad, part, rtol=1e-12, atol=1e-15)

@@ -8,7 +8,8 @@ from bsgap.errors import UsageError
 
 
 def test_names():
-    assert sources.NAMES == ("digits", "mnist", "fashion-mnist", "cifar10", "cifar100", "timit")
+    known = ("digits", "mnist", "fashion-mnist", "cifar10", "cifar100", "svhn", "svhn-extra", "timit")
+    assert known == sources.NAMES
 
 
 @pytest.mark.parametrize("function", [sources.load, sources.fingerprint])
