@@ -1,9 +1,9 @@
 """The command `bsgap`: Lightning's command line, with what a reproducible run needs.
 
-`bsgap fit --config RECIPE.yaml` trains any LightningModule on any LightningDataModule. The groups `rate`, `curves`,
-`stopping`, `keep`, `resume` and `wandb` set this package's callbacks; everything else is Lightning's own. The folder
-`--trainer.default_root_dir` then holds `config.yaml`, `metrics.csv`, `outcome.json` and the kept `weights/`; until the
-run is finished it holds `last.ckpt`, from which the same command continues.
+`bsgap fit --config RECIPE.yaml` trains any LightningModule on any LightningDataModule. The groups `rate`, `decay`,
+`curves`, `stopping`, `keep`, `distance`, `resume` and `wandb` set this package's callbacks; everything else is
+Lightning's own. The folder `--trainer.default_root_dir` then holds `config.yaml`, `metrics.csv`, `outcome.json` and the
+kept `weights/`; until the run is finished it holds `last.ckpt`, from which the same command continues.
 """
 
 import hashlib
@@ -23,7 +23,16 @@ from pytorch_lightning import Callback, LightningDataModule, LightningModule, Tr
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
-from bsgap.callbacks import Curves, KeepWeights, Outcome, ResumePoint, ScaledRate, StoppingRule
+from bsgap.callbacks import (
+    Curves,
+    KeepWeights,
+    Outcome,
+    RateDecay,
+    ResumePoint,
+    ScaledRate,
+    StoppingRule,
+    WeightDistance,
+)
 from bsgap.callbacks import resume as resume_point
 from bsgap.callbacks.outcome import SUMMARY
 from bsgap.callbacks.wandb import WeightsAndBiases
@@ -35,7 +44,9 @@ from bsgap.terminal import one_line, quiet, usage_error
 CONFIG = "config.yaml"
 
 # What does not decide a run's numbers, so that a checkpoint may be continued with other settings of it.
-OBSERVERS = ("config", "ckpt_path", "weights_only", "threads", "resume", "keep", "curves", "wandb", "verbose")
+OBSERVERS = (
+    "config", "ckpt_path", "weights_only", "threads", "resume", "keep", "curves", "distance", "wandb", "verbose",
+)  # fmt: skip
 PLACES = {"root": None, "download": False}  # options of data: where they lie is not what they are
 TRAINER = ("max_epochs", "max_steps", "precision", "limit_train_batches", "overfit_batches")
 
@@ -121,14 +132,17 @@ class BsgapCLI(LightningCLI):
         )
         for name, callback in {
             "rate": ScaledRate,
+            "decay": RateDecay,
             "curves": Curves,
             "stopping": StoppingRule,
             "keep": KeepWeights,
+            "distance": WeightDistance,
             "wandb": WeightsAndBiases,
             "outcome": Outcome,
             "resume": ResumePoint,
         }.items():
             parser.add_lightning_class_args(callback, name)
+        parser.set_defaults({"distance.per_doubling": None})  # on only where a recipe asks for it
 
     def before_instantiate_classes(self) -> None:
         """Set the threads, choose the folder, and continue from its resume point if there is one."""

@@ -21,6 +21,11 @@ INTERRUPTED = 130
 PAPERS = {
     "keskar": "large-batch training and sharp minima (Keskar et al. 2017)",
     "golmant": "the computational inefficiency of large batch sizes (Golmant et al. 2018)",
+    "adabatch": "adaptive batch sizes (Devarakonda, Naumov, Garland 2017)",
+    "smith": "growing the batch instead of decaying the learning rate (Smith et al. 2017)",
+    "hoffer": "train longer, generalize better (Hoffer, Hubara, Soudry 2017)",
+    "goyal": "accurate, large minibatch SGD (Goyal et al. 2017)",
+    "lars": "layer-wise adaptive rate scaling (You, Gitman, Ginsburg 2017)",
 }
 
 

@@ -1,4 +1,4 @@
-"""The data sets of all kinds by name: images, text and scenes."""
+"""The data sets of all kinds by name: images, text, scenes and photographs."""
 
 from pathlib import Path
 from typing import Any
@@ -36,10 +36,12 @@ def make_sure(name: str, root: Path, *, download: bool = False) -> None:
 
 
 def _registry(name: str) -> Any:  # a module with NAMES, get, load and fingerprint
-    from bsgap.data import scene_sources, sources, text_sources  # torch takes seconds; `reproduce list` needs none
+    # torch takes seconds; `reproduce list` needs none
+    from bsgap.data import photo_sources, scene_sources, sources, text_sources
 
-    for registry in (sources, text_sources, scene_sources):
+    registries = (sources, text_sources, scene_sources, photo_sources)
+    for registry in registries:
         if name in registry.NAMES:
             return registry
-    names = [*sources.NAMES, *text_sources.NAMES, *scene_sources.NAMES]
+    names = [name for registry in registries for name in registry.NAMES]
     raise UsageError(f"unknown data set {name!r}: expected one of {', '.join(names)}.")

@@ -117,6 +117,7 @@ def identity(config: Mapping[str, Any], fingerprint: str | None = None) -> dict[
         "trainer": _trainer(_section(config, "trainer")),
         "stopping": _section(config, "stopping"),
         "rate": _rate(_section(config, "rate")),
+        "decay": _decay(_section(config, "decay")),
         "optimizer": _section(config, "optimizer"),
         "lr_scheduler": _section(config, "lr_scheduler"),
     }
@@ -157,7 +158,16 @@ def _section(config: Mapping[str, Any], name: str) -> dict[str, Any]:
 
 def _rate(section: dict[str, Any]) -> dict[str, Any]:
     """The rule for the learning rate; the base rate is no rule, whatever else is set with it."""
-    return {} if section.get("scaling", "base") == "base" and not section.get("rule") else section
+    if section.get("scaling", "base") == "base" and not section.get("rule"):
+        return {}
+    if section.get("warmup") == "gradual" or not section.get("warmup_epochs"):  # what it is when nothing is said
+        section.pop("warmup", None)
+    return section
+
+
+def _decay(section: dict[str, Any]) -> dict[str, Any]:
+    """The decay of the rate, where there is one."""
+    return {} if section.get("shape", "none") == "none" else section
 
 
 def _trainer(section: dict[str, Any]) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -12,24 +12,27 @@ import torch
 from bsgap import cli
 from bsgap.callbacks import Point
 from bsgap.callbacks import resume as resume_point
+from bsgap.callbacks.measuring import criterion_of
 from bsgap.callbacks.outcome import SUMMARY
 from bsgap.data import Batches
 from bsgap.errors import BadCheckpoint, UsageError
 from bsgap.errors import Interrupted as RunInterrupted
-from bsgap.measures import distance, keskar_sharpness, linear_approximation, mini_batch, state_path
+from bsgap.measures import distance, keskar_sharpness, linear_approximation, mini_batch, state_path, time_passes
+from bsgap.measures.timing import of_sizes
 from reproduce.engines import pool
 from reproduce.engines.jobs import Interrupted
 from reproduce.entry import CONFIG, RESUME
 from reproduce.store import Store
 
 Notify = Callable[[Mapping[str, Any]], None]
+AUTOCAST: dict[str, torch.dtype | None] = {"32-true": None, "32": None, "None": None, "bf16-mixed": torch.bfloat16}
 
 
 def execute(kind: str, payload: Mapping[str, Any], notify: Notify) -> dict[str, Any]:
     """Do one job and return what it found.
 
     Args:
-        kind: `train`, `evaluation`, `sharpness`, `path`, `distance` or `linear-approximation`.
+        kind: `train`, `evaluation`, `sharpness`, `path`, `distance`, `linear-approximation` or `timing`.
         payload: For `train`: store `root`, run `id`, `config`, `fingerprint`, names of the `weights` it must keep, and
             the `wandb` options. For a measure: `config` of the first run, `weights` (files), and `options`.
         notify: Takes the progress of a training, in epochs.
@@ -125,6 +128,8 @@ def measure(kind: str, payload: Mapping[str, Any]) -> dict[str, Any]:
     if kind == "linear-approximation":
         train = data.batches("train", examples=examples, batch_size=task.micro_batch)
         return _approximations(model, train, statistics, **options)
+    if kind == "timing":
+        return _timing(task, data, config["trainer"].get("precision"), **options)
     if kind == "path":
         sets = {"train": data.batches("train", examples=examples), "test": data.batches("test")}
         low, high, points = options["low"], options["high"], options["points"]
@@ -132,7 +137,7 @@ def measure(kind: str, payload: Mapping[str, Any]) -> dict[str, Any]:
         path = state_path(model, states[0], states[1], alphas, sets, kind=options["shape"], statistics=statistics)
         return {"alphas": alphas, "losses": path.losses, "accuracies": path.accuracies, "statistics": statistics}
     raise UsageError(
-        f"unknown measure {kind!r}: expected evaluation, sharpness, path, distance or linear-approximation."
+        f"unknown measure {kind!r}: expected evaluation, sharpness, path, distance, linear-approximation or timing."
     )
 
 
@@ -152,4 +157,25 @@ def _approximations(
     draws_of = {f"{name}_of_draws": [each[name] for each in found] for name in kept}
     return means | draws_of | {
         "batch_size": batch_size, "rate": rate, "examples": found[0]["examples"], "statistics": statistics,
+    }  # fmt: skip
+
+
+def _timing(task: Any, data: Any, precision: Any, *, batches: Sequence[int], rounds: int = 5) -> dict[str, Any]:
+    """Seconds of the forward and the backward pass of a training step, for every one of the batch sizes.
+
+    As the run trains: in its precision, layout and micro-batches, on its examples, compiled where it is. How fast a
+    machine is has nothing to do with the weights.
+    """
+    if str(precision) not in AUTOCAST:
+        raise UsageError(f"timing: precision {precision} is not known, expected {' or '.join(AUTOCAST)}.")
+    pool = data.batches("train", examples=min(max(batches), data.n_train))
+    found = time_passes(
+        task, of_sizes(pool, batches), criterion_of(task), rounds=rounds, autocast=AUTOCAST[str(precision)],
+        micro_batch=task.micro_batch, forward=task.train_forward,
+    )  # fmt: skip
+    cpu = f"CPU, {torch.get_num_threads()} thread{'s' if torch.get_num_threads() > 1 else ''}"
+    return {
+        **{name: list(value) if isinstance(value, tuple) else value for name, value in vars(found).items()},
+        "precision": str(precision), "micro_batch": task.micro_batch,
+        "device": torch.cuda.get_device_name(0) if torch.cuda.is_available() else cpu,
     }  # fmt: skip

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from bsgap import cli as bsgap_cli
-from bsgap.data import scene_sources, sources, text_sources
+from bsgap.data import photo_sources, scene_sources, sources, text_sources
+from bsgap.data.photo_sources import imagenet
 from bsgap.data.scene_sources import camvid, cityscapes
 from bsgap.data.sources import svhn
 from reproduce import cli
@@ -104,11 +105,11 @@ def test_the_table_of_scales_has_the_studies_networks_and_seeds(scale, paper):
 
 
 def test_every_data_source_and_folder_is_described():
-    for registry in (sources, text_sources, scene_sources):
+    for registry in (sources, text_sources, scene_sources, photo_sources):
         for name in registry.NAMES:
             for folder in getattr(registry.get(name), "folders", ()):
                 assert folder == "." or f"`{folder}/`" in README, f"{name}: {folder}"
-    for folder in (*svhn.FOLDERS, *camvid.FOLDERS, *cityscapes.FOLDERS):
+    for folder in (*svhn.FOLDERS, *camvid.FOLDERS, *cityscapes.FOLDERS, *imagenet.FOLDERS):
         assert folder == "." or f"`{folder}/`" in README, folder
 
 

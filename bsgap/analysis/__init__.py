@@ -2,6 +2,7 @@
 
 from bsgap.analysis.critical import CriticalBatch, critical_batch
 from bsgap.analysis.curves import Crossing, Curve, smooth, steps_to
+from bsgap.analysis.diffusion import LogTimeFit, log_time_fit
 from bsgap.analysis.intervals import RegimeIntervals, regime_intervals
 from bsgap.analysis.logs import read_curves, speedups
 from bsgap.analysis.regimes import Regimes, regimes
@@ -25,11 +26,13 @@ __all__ = [
     "Crossings",
     "Curve",
     "Interval",
+    "LogTimeFit",
     "MeanStd",
     "RegimeIntervals",
     "Regimes",
     "Threshold",
     "critical_batch",
+    "log_time_fit",
     "lower_quartile",
     "mean_interval",
     "mean_std",

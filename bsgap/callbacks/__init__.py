@@ -1,6 +1,7 @@
 """Lightning callbacks: thin shells over the measures, and what a reproducible run needs."""
 
 from bsgap.callbacks.curves import Curves, Point
+from bsgap.callbacks.decay import RateDecay
 from bsgap.callbacks.keep import KeepWeights
 from bsgap.callbacks.linear import LinearApproximationError
 from bsgap.callbacks.outcome import Outcome
@@ -8,6 +9,7 @@ from bsgap.callbacks.rates import ScaledRate
 from bsgap.callbacks.resume import ResumePoint
 from bsgap.callbacks.sharpness import Sharpness
 from bsgap.callbacks.stopping import StoppingRule
+from bsgap.callbacks.weight_distance import WeightDistance
 
 __all__ = [
     "Curves",
@@ -15,8 +17,10 @@ __all__ = [
     "LinearApproximationError",
     "Outcome",
     "Point",
+    "RateDecay",
     "ResumePoint",
     "ScaledRate",
     "Sharpness",
     "StoppingRule",
+    "WeightDistance",
 ]

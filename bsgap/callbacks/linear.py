@@ -46,8 +46,8 @@ class LinearApproximationError(Measuring):
         per_doubling: Measure after steps 2^(k/per_doubling), rounded up, as `Curves` evaluates, and at the end. With
             neither of the two, at the end of the fit only.
         step: The step along the gradient, or the optimizer's own, see `Step`.
-        rate: η of the step along the gradient; None for the present rate of the optimizer's first group, without the
-            warm-up that `ScaledRate` applies within a step.
+        rate: η of the step along the gradient; None for the present rate of the optimizer's first group, without what
+            multiplies it within a step only: the warm-up of `ScaledRate`, a `RateDecay`, a ramp of the batch size.
         batch_size: m, the examples of the mini-batch; None for those of a training step.
         statistics: Source of the BatchNorm statistics, see `bsgap.measures.Statistics`.
         examples: L is the mean over at most so many examples; None for all. The mini-batch comes from all in any case.

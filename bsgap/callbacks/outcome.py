@@ -12,6 +12,7 @@ from bsgap.callbacks.curves import COLUMNS, Curves
 from bsgap.callbacks.keep import KeepWeights
 from bsgap.callbacks.resume import ResumePoint, remove
 from bsgap.callbacks.stopping import StoppingRule
+from bsgap.callbacks.weight_distance import WeightDistance
 from bsgap.files import write_text
 
 CURVES, SUMMARY = "metrics.csv", "outcome.json"
@@ -20,9 +21,10 @@ CURVES, SUMMARY = "metrics.csv", "outcome.json"
 class Outcome(pl.Callback):
     """Write `metrics.csv` and `outcome.json` under the trainer's root folder when training ends.
 
-    `metrics.csv` has one row a step and metric: step, epoch, examples, metric, value. `outcome.json` has `status`
-    (finished or diverged), `stop_reason`, steps, epochs (a broken one counts), examples, seconds (over all sittings),
-    the weights kept with their step and loss, the data used, and the last value of each metric.
+    `metrics.csv` has one row a step and metric, those of `Curves` and `WeightDistance`: step, epoch, examples, metric,
+    value. `outcome.json` has `status` (finished or diverged), `stop_reason`, steps, epochs (a broken one counts),
+    examples, seconds (over all sittings), the weights kept with their step and loss, the data used, and the last value
+    of each metric.
     """
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -44,12 +46,14 @@ class Outcome(pl.Callback):
             "kept": keep.kept if keep else {},
             "data": data.describe() if hasattr(data, "describe") else {},
         }
-        if curves and curves.rows:
+        rows = [row for kind in (Curves, WeightDistance) if kind in found for row in found[kind].rows]
+        rows.sort(key=lambda row: row[0])  # stable: at one step in the order of the two
+        if rows:
             text = io.StringIO()
             writer = csv.writer(text, lineterminator="\n")
             writer.writerow(COLUMNS)
-            writer.writerows(curves.rows)
+            writer.writerows(rows)
             write_text(root / CURVES, text.getvalue())
-            summary["last"] = {name: value for *_, name, value in curves.rows}
+            summary["last"] = {name: value for *_, name, value in rows}
         write_text(root / SUMMARY, json.dumps(summary, indent=1, default=str))
         remove(root)

@@ -1,22 +1,24 @@
 """The learning rate that goes with the batch size, for any module."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import pytorch_lightning as pl
-from torch.optim import Optimizer
 
+from bsgap.callbacks.multipliers import multiply, remove
+from bsgap.callbacks.position import epochs_passed
 from bsgap.data.base import ExactData
 from bsgap.errors import UsageError
-from bsgap.optim import BaseRate, LinearScaling, RateRule, SquareRootScaling, warm_up
+from bsgap.optim import BaseRate, LinearScaling, RateRule, SquareRootScaling, WarmUp, warm_up
 
 Scaling = Literal["base", "linear", "square-root"]
 
 RULES: Mapping[str, type[RateRule]] = {"base": BaseRate, "linear": LinearScaling, "square-root": SquareRootScaling}
+NAME = "warm-up"
 
 
 class ScaledRate(pl.Callback):
-    """Multiply every learning rate by what a rule says of the batch size, with a gradual warm-up.
+    """Multiply every learning rate by what a rule says of the batch size, with a warm-up.
 
     The module's own `configure_optimizers` states the rates for the base batch size, and its schedules stay what they
     are: they are scaled as a whole, before the first step, and the warm-up multiplies what the schedule says during
@@ -33,7 +35,9 @@ class ScaledRate(pl.Callback):
         base_batch_size: m0, the batch size that the stated rates are for. `base` needs none.
         warmup_epochs: Epochs over which the rate climbs from the stated to the scaled one; may be fractional.
         batch_size: m, over all devices; none means what the data module or the training loader says.
-        rule: A rule of `bsgap.optim` instead of the first three options.
+        rule: A rule of `bsgap.optim` instead of the first three options and the last.
+        warmup: `gradual` climbs in equal increments, one a step; `constant` keeps the stated rate for the warm-up's
+            epochs (Goyal et al. 2017, arXiv:1706.02677, section 2.2). None means gradual.
 
     Raises:
         UsageError: An option is out of range or contradicts another, a rule lacks its base batch size, or the batch
@@ -47,19 +51,20 @@ class ScaledRate(pl.Callback):
         warmup_epochs: float = 0.0,
         batch_size: int | None = None,
         rule: RateRule | None = None,
+        warmup: WarmUp | None = None,
     ) -> None:
-        if rule is not None and (scaling, base_batch_size, warmup_epochs) != ("base", None, 0):
-            raise UsageError("rate.rule says what scaling, base_batch_size and warmup_epochs would: give one of them.")
+        if rule is not None and (scaling, base_batch_size, warmup_epochs, warmup) != ("base", None, 0, None):
+            raise UsageError(
+                "rate.rule says what scaling, base_batch_size, warmup_epochs and warmup would: give one of them."
+            )
         if scaling not in RULES:
             raise UsageError(f"rate.scaling must be one of {', '.join(RULES)}, got {scaling!r}.")
         if scaling != "base" and base_batch_size is None:
             raise UsageError(f"rate.scaling {scaling} needs rate.base_batch_size, the batch size that the rate is for.")
         if batch_size is not None and batch_size < 1:
             raise UsageError(f"rate.batch_size must be at least 1 or absent, got {batch_size}.")
-        self.rule = rule or RULES[scaling](1 if base_batch_size is None else base_batch_size, warmup_epochs)
+        self.rule = rule or RULES[scaling](1 if base_batch_size is None else base_batch_size, warmup_epochs, warmup)
         self.batch_size = batch_size
-        self._epochs = 0.0
-        self._warm: list[_WarmStep] = []
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Scale the rates of all optimizers and schedules; a checkpoint that is loaded later brings scaled ones."""
@@ -78,20 +83,13 @@ class ScaledRate(pl.Callback):
         """Hang the warm-up on the optimizers' steps."""
         factor = self.factor(trainer)
         if factor != 1 and self.rule.warmup_epochs:
-            self._warm = [_WarmStep(optimizer, lambda: self._share(factor)) for optimizer in trainer.optimizers]
-
-    def on_train_batch_start(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
-    ) -> None:
-        """Note how far the training is."""
-        if self._warm:
-            self._epochs = trainer.current_epoch + batch_idx / trainer.num_training_batches
+            for optimizer in trainer.optimizers:
+                multiply(optimizer, NAME, lambda: self._share(trainer, factor))
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Leave the optimizers without hooks."""
-        for warm in self._warm:
-            warm.remove()
-        self._warm = []
+        """Leave the optimizers without the warm-up."""
+        for optimizer in trainer.optimizers:
+            remove(optimizer, NAME)
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
         """Leave the optimizers as they are between two steps; Lightning calls no teardown then."""
@@ -101,45 +99,8 @@ class ScaledRate(pl.Callback):
         """η(m)/η at the batch size of this training."""
         return self.rule.factor(self.batch_size or batch_size_of(trainer)) if self.rule.power else 1.0
 
-    def _share(self, factor: float) -> float:
-        return warm_up(factor, self._epochs, self.rule.warmup_epochs)
-
-
-class _WarmStep:
-    """Multiplies the rates of one optimizer during each of its steps.
-
-    A step that calls that of its parent class runs the hooks twice, one inside the other: the outer pair counts.
-    """
-
-    def __init__(self, optimizer: Optimizer, share: Callable[[], float]) -> None:
-        self.optimizer, self.share = optimizer, share
-        self.full: list[Any] = []  # the rates to come back to
-        self.depth = 0
-        hooks = optimizer.register_step_pre_hook(self.before), optimizer.register_step_post_hook(self.after)
-        self.hooks: tuple[Any, ...] = hooks
-
-    def before(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
-        self.depth += 1
-        if self.depth == 1:
-            self.full = [group["lr"] for group in optimizer.param_groups]
-            share = self.share()
-            for group in optimizer.param_groups:
-                group["lr"] = group["lr"] * share
-
-    def after(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
-        self.depth -= 1
-        if self.depth == 0:
-            self.restore()
-
-    def restore(self) -> None:
-        for group, rate in zip(self.optimizer.param_groups, self.full, strict=True):
-            group["lr"] = rate
-
-    def remove(self) -> None:
-        for hook in self.hooks:
-            hook.remove()
-        if self.depth:  # an error ended the step
-            self.restore()
+    def _share(self, trainer: pl.Trainer, factor: float) -> float:
+        return warm_up(factor, epochs_passed(trainer), self.rule.warmup_epochs, self.rule.warmup or "gradual")
 
 
 def _scale(schedule: Any, factor: float) -> None:

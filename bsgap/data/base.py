@@ -1,13 +1,13 @@
 """What the data modules share: the steps of a fit in Lightning's order, ranks and device, and the exact position."""
 
 from abc import abstractmethod
-from collections.abc import Iterable
-from typing import Any, Generic, TypeVar
+from collections.abc import Callable, Iterable
+from typing import Any, ClassVar, Generic, TypeVar
 
 import pytorch_lightning as pl
 import torch
 
-from bsgap.data.epochs import EpochLoader
+from bsgap.data.epochs import BatchSize, EpochLoader
 from bsgap.errors import UsageError
 
 L = TypeVar("L", bound=EpochLoader)
@@ -18,12 +18,19 @@ class ExactData(pl.LightningDataModule, Generic[L]):
 
     A subclass says what its splits are (`_cut`, `_fixed`), how its training loader is made (`_training`), and what the
     training options must satisfy (`_check_training`).
+
+    Attributes:
+        ramp: Gives a new training loader the batch sizes of a ramp; `BatchSizeRamp` sets it for the time of a fit.
+        grows_within_epochs: Whether the training loader can change its batch size in the middle of an epoch.
     """
 
+    batch_size: int
     validation_examples: int
+    grows_within_epochs: ClassVar[bool] = True
 
     def __init__(self) -> None:
         super().__init__()
+        self.ramp: Callable[[EpochLoader], BatchSize] | None = None
         self._limit_val_batches: int | float | None = None
         self._loader: L | None = None
         self._position: dict[str, Any] | None = None
@@ -97,10 +104,18 @@ class ExactData(pl.LightningDataModule, Generic[L]):
             self._cut()
             self._check_training()
             loader = self._training()
+            if self.ramp is not None:
+                loader.batch_size = self.ramp(loader)
             if self._position is not None:
                 loader.load_state_dict(self._position)
             self._loader = loader
         return self._loader
+
+    def resize(self, batch_size: int) -> None:
+        """Train in batches of another size from the next epoch on; only between two epochs."""
+        self.batch_size = batch_size
+        if self._loader is not None:
+            self._loader.batch_size = batch_size
 
     def val_dataloader(self) -> Iterable[Any]:
         """Batches of the validation examples; an empty list when there are none."""
@@ -119,6 +134,17 @@ class ExactData(pl.LightningDataModule, Generic[L]):
         if self._loader is not None:
             self._loader.load_state_dict(state_dict)
         self._position = dict(state_dict)
+
+    def _check_batches(self, n: int, batch_size: int, last: str) -> None:
+        """Training batches must be no larger than the data, each have batch statistics, and be shared out evenly."""
+        if batch_size > n:
+            raise UsageError(f"batch_size must be at most the {n} training examples, got {batch_size}.")
+        if last == "keep" and n % batch_size == 1 and batch_size > 1:
+            raise UsageError(
+                f"{n} training examples in batches of {batch_size} leave a last batch of one, which has no batch"
+                " statistics. Set last to drop, or choose another batch_size or train_examples."
+            )
+        self._check_sharing(n, batch_size, last)
 
     def _check_sharing(self, n: int, batch_size: int, last: str) -> None:
         """Every rank must have as many examples of each batch: the mean over ranks is then the mean of the batch."""

@@ -94,6 +94,12 @@ class TextLoader(EpochLoader):
         )
         self.columns = columns
 
+    def read(self, columns: Columns) -> None:
+        """Go on with other columns of the same text, from the start of an epoch: the next one, if one is under way."""
+        if self._examples:
+            self.set_epoch(self._epoch + 1)
+        self.columns, self.batch_size, self._n = columns, columns.batch_size, columns.sequences
+
     def _batch(self, epoch: int, start: int, stop: int) -> tuple[Tensor, Tensor]:
         return self.columns.step(start // self.columns.batch_size)
 

@@ -51,7 +51,8 @@ class EpochLoader(ABC):
         self._n = n
         self._epoch = 0
         self._examples = 0
-        self._length: tuple[int, int] | None = None
+        self._before = 0
+        self._length: tuple[int, BatchSize, int] | None = None
 
     @abstractmethod
     def _batch(self, epoch: int, start: int, stop: int) -> tuple[Tensor, Tensor]:
@@ -67,6 +68,16 @@ class EpochLoader(ABC):
         """Examples passed since the start of training, over all ranks (dropped ones are passed too)."""
         return self._epoch * self._n + self._examples
 
+    @property
+    def examples_before(self) -> int:
+        """Examples passed before the batch handed out last, counted as in `examples_seen`."""
+        return self._before
+
+    @property
+    def epoch_examples(self) -> int:
+        """Examples in an epoch, over all ranks."""
+        return self._n
+
     def size_at(self, seen: int) -> int:
         """Batch size once `seen` examples have been passed, before the end of the epoch cuts the batch.
 
@@ -81,6 +92,10 @@ class EpochLoader(ABC):
                 f"the batch-size function must return an integer of at least 1, got {size!r} at {seen} examples seen."
             )
         return min(size, self._n)
+
+    def spans(self, epoch: int) -> Iterator[tuple[int, int]]:
+        """Where in an epoch each of its batches starts and stops, over all ranks."""
+        return ((start, self._step(epoch, start)[0]) for start in self._starts(epoch))
 
     def set_epoch(self, epoch: int) -> None:
         """Go to the start of an epoch.
@@ -119,9 +134,9 @@ class EpochLoader(ABC):
         epoch = self._epoch + (self._examples >= self._n)
         if not callable(self.batch_size):
             return self._n // self.batch_size if self.last == "drop" else -(-self._n // self.batch_size)
-        if self._length is None or self._length[0] != epoch:
-            self._length = (epoch, sum(1 for _ in self._starts(epoch)))
-        return self._length[1]
+        if self._length is None or self._length[:2] != (epoch, self.batch_size):
+            self._length = (epoch, self.batch_size, sum(1 for _ in self._starts(epoch)))
+        return self._length[2]
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         if self._examples >= self._n:
@@ -129,6 +144,7 @@ class EpochLoader(ABC):
         while self._examples < self._n:
             epoch, start = self._epoch, self._examples
             stop, self._examples = self._step(epoch, start)
+            self._before = epoch * self._n + start
             yield self._batch(epoch, start, stop)
 
     def _step(self, epoch: int, start: int) -> tuple[int, int]:

@@ -10,7 +10,7 @@ from bsgap.data.base import ExactData, no_examples
 from bsgap.data.files import data_root
 from bsgap.data.loader import Batches, FixedLoader, TensorLoader
 from bsgap.data.normalise import Normalise, standard
-from bsgap.data.options import at_least, one_of
+from bsgap.data.options import at_least, check_share, one_of
 from bsgap.data.sources import ImageSet
 from bsgap.data.subsets import Pair, cut
 from bsgap.errors import UsageError
@@ -73,10 +73,7 @@ class ImageData(ExactData[TensorLoader]):
         at_least(1, batch_size=batch_size, evaluation_batch_size=evaluation_batch_size)
         at_least(1, train_examples=train_examples, test_examples=test_examples, sample_examples=sample_examples)
         at_least(0, validation_examples=validation_examples)
-        if train_examples is not None and train_fraction is not None:
-            raise UsageError("train_examples and train_fraction exclude each other: give one of them.")
-        if train_fraction is not None and not 0 < train_fraction <= 1:
-            raise UsageError(f"train_fraction must be above 0 and at most 1, got {train_fraction}.")
+        check_share(train_examples, train_fraction)
         one_of(("unit", "standard"), normalise=normalise)
         one_of(("none", "crop-flip"), augment=augment)
         one_of(("keep", "drop"), last=last)
@@ -221,15 +218,7 @@ class ImageData(ExactData[TensorLoader]):
 
     def _check_training(self) -> None:
         """Whether the training options fit the data and the number of devices."""
-        n, m = self.n_train, self.batch_size
-        if m > n:
-            raise UsageError(f"batch_size must be at most the {n} training examples, got {m}.")
-        if self.last == "keep" and n % m == 1 and m > 1:
-            raise UsageError(
-                f"{n} training examples in batches of {m} leave a last batch of one, which has no batch statistics. "
-                "Set last to drop, or choose another batch_size or train_examples."
-            )
-        self._check_sharing(n, m, self.last)
+        self._check_batches(self.n_train, self.batch_size, self.last)
         if self.augment == "crop-flip" and len(self.in_shape) != 3:
             raise UsageError(f"augment crop-flip needs images, and {self.source} has none. Set augment to none.")
 

@@ -23,3 +23,15 @@ def one_of(choices: tuple[str, ...], **options: str) -> None:
     for name, value in options.items():
         if value not in choices:
             raise UsageError(f"{name} must be one of {', '.join(choices)}, got {value!r}.")
+
+
+def check_share(train_examples: int | None, train_fraction: float | None) -> None:
+    """Refuse a subset of the training data that is stated twice, or as a share out of range.
+
+    Raises:
+        UsageError: It is.
+    """
+    if train_examples is not None and train_fraction is not None:
+        raise UsageError("train_examples and train_fraction exclude each other: give one of them.")
+    if train_fraction is not None and not 0 < train_fraction <= 1:
+        raise UsageError(f"train_fraction must be above 0 and at most 1, got {train_fraction}.")

@@ -1,6 +1,6 @@
 """Where the scenes of a split are while one trains: decoded on the device, or in their files until they are needed."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from typing import Protocol
@@ -87,11 +87,8 @@ class StreamedScenes:
         return len(self.numbers)
 
     def take(self, numbers: Sequence[int]) -> list[tuple[Tensor, Tensor]]:
-        """See `SceneStore.take`; a scene that is asked for twice is decoded once."""
-        wanted = sorted(set(numbers))
-        with ThreadPoolExecutor(torch.get_num_threads()) as pool:  # the decoder lets other threads run
-            decoded = dict(zip(wanted, pool.map(self._read, wanted), strict=True))
-        return [decoded[number] for number in numbers]
+        """See `SceneStore.take`."""
+        return decoded(self._read, numbers)
 
     def first(self, count: int) -> "StreamedScenes":
         """See `SceneStore.first`."""
@@ -103,6 +100,14 @@ class StreamedScenes:
 
     def _read(self, number: int) -> tuple[Tensor, Tensor]:
         return _read(self.scenes, self.numbers[number], self.shrink)
+
+
+def decoded(read: Callable[[int], tuple[Tensor, Tensor]], numbers: Sequence[int]) -> list[tuple[Tensor, Tensor]]:
+    """What `read` makes of each number, by as many threads as torch may use; one that comes twice is read once."""
+    wanted = sorted(set(numbers))
+    with ThreadPoolExecutor(torch.get_num_threads()) as pool:  # the decoder lets other threads run
+        found = dict(zip(wanted, pool.map(read, wanted), strict=True))
+    return [found[number] for number in numbers]
 
 
 @lru_cache(maxsize=3)  # training, test and validation scenes: a worker trains many runs on one data set

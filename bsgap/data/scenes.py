@@ -6,7 +6,6 @@ import torch
 from torch import Tensor
 
 from bsgap.data import scene_sources
-from bsgap.data.base import ExactData, no_examples
 from bsgap.data.files import data_root
 from bsgap.data.module import Split
 from bsgap.data.normalise import Normalise
@@ -14,13 +13,14 @@ from bsgap.data.options import at_least, one_of
 from bsgap.data.scene_loader import FixedScenes, SceneLoader, check_crop
 from bsgap.data.scene_sources import IGNORE, Scenes, SceneSet
 from bsgap.data.scene_store import SceneStore, StreamedScenes, resident, shrunk_size, standard_of_scenes
+from bsgap.data.stored import StoredData
 from bsgap.errors import UsageError
 from bsgap.seeding import generator, global_seed
 
 RESIDENT_BYTES = 4 * 2**30
 
 
-class SceneData(ExactData[SceneLoader]):
+class SceneData(StoredData[SceneLoader, SceneStore]):
     """Scenes with a class for each pixel, cut into training, validation and test scenes, and the loaders over them.
 
     A training example is a crop of a scene, mirrored or not; an epoch has `crops_per_image` of each scene. All other
@@ -114,8 +114,6 @@ class SceneData(ExactData[SceneLoader]):
         self.resident = resident
         self.seed = seed
         self._set: SceneSet | None = None
-        self._splits: dict[str, SceneStore] = {}
-        self._prepare: Normalise | None = None
         self._kept = True
 
     @property
@@ -139,19 +137,9 @@ class SceneData(ExactData[SceneLoader]):
         return 3, *(self.crop or self._split("train").size)
 
     @property
-    def n_train(self) -> int:
-        """Number of training scenes, without those cut for validation."""
-        return len(self._split("train"))
-
-    @property
     def epoch_examples(self) -> int:
         """Number of training examples in an epoch: the crops of all training scenes."""
         return self.n_train * self.crops_per_image
-
-    @property
-    def n_test(self) -> int:
-        """Number of test scenes."""
-        return len(self._split("test"))
 
     def describe(self) -> dict[str, Any]:
         """What a run keeps about its data: JSON values, no path."""
@@ -213,12 +201,6 @@ class SceneData(ExactData[SceneLoader]):
         self._cut()
         assert self._set is not None
         return self._set
-
-    def _split(self, split: str) -> SceneStore:
-        self._cut()
-        if split not in self._splits:
-            raise no_examples(split)
-        return self._splits[split]
 
     def _cut(self) -> None:
         if self._splits:
@@ -288,34 +270,6 @@ class SceneData(ExactData[SceneLoader]):
             hint = "" if self.crop is None else " Raise crops_per_image, or choose a smaller batch_size."
             raise UsageError(f"batch_size must be at most the {n} training examples of an epoch, got {m}.{hint}")
         self._check_sharing(n, m, self.last)
-
-    def _fixed(
-        self,
-        split: str,
-        examples: int | None = None,
-        batch_size: int | None = None,
-        *,
-        device: torch.device | str | None = None,
-        share: bool = True,
-    ) -> FixedScenes:
-        scenes = self._split(split)
-        if examples is not None and examples > len(scenes):
-            raise UsageError(f"examples must be at most the {len(scenes)} of the {split} split, got {examples}.")
-        rank, world_size = self._ranks() if share else (0, 1)
-        device = device or self._device()
-        return FixedScenes(
-            scenes if examples is None else scenes.first(examples),
-            batch_size=batch_size or self.evaluation_batch_size,
-            prepare=self._preparation(device),
-            rank=rank,
-            world_size=world_size,
-            device=device,
-        )
-
-    def _preparation(self, device: torch.device | str | None) -> Normalise:
-        self._cut()
-        assert self._prepare is not None
-        return self._prepare.to(device)
 
 
 def _first(order: tuple[int, ...], count: int | None, option: str, source: str) -> tuple[int, ...]:

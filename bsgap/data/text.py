@@ -45,6 +45,8 @@ class TextData(ExactData[TextLoader]):
         UsageError: An option that cannot be honoured; those that depend on the text are checked in `setup`.
     """
 
+    grows_within_epochs = False  # an epoch is read in columns from beginning to end
+
     def __init__(
         self,
         source: str = "pydoc",
@@ -221,6 +223,13 @@ class TextData(ExactData[TextLoader]):
             splits = {split: numbers[tokens] for split, tokens in splits.items()}
         splits["sample"] = splits["train"][: self.sample_tokens]
         self._set, self._vocabulary, self._splits = texts, vocabulary, splits
+
+    def resize(self, batch_size: int) -> None:
+        """Read the training text in another number of columns from the next epoch on; only between two epochs."""
+        self.batch_size = batch_size
+        if self._loader is not None:
+            self._check_training()
+            self._loader.read(self._columns("train", batch_size))
 
     def _check_training(self) -> None:
         check_columns(self.batch_size, len(self._split("train")), text="training text")

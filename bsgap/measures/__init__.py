@@ -2,12 +2,13 @@
 
 from bsgap.measures.batches import Batches, Loss
 from bsgap.measures.boxes import Scaling
-from bsgap.measures.distance import distance
+from bsgap.measures.distance import distance, distance_from
 from bsgap.measures.evaluation import Evaluation, evaluate
 from bsgap.measures.linear import Displacement, LinearApproximation, linear_approximation, mini_batch
 from bsgap.measures.modes import Statistics, evaluation_mode, untouched
 from bsgap.measures.paths import Path, state_path
 from bsgap.measures.sharpness import Maximiser, Sharpness, keskar_sharpness
+from bsgap.measures.timing import PassTimes, time_passes
 
 __all__ = [
     "Batches",
@@ -16,16 +17,19 @@ __all__ = [
     "LinearApproximation",
     "Loss",
     "Maximiser",
+    "PassTimes",
     "Path",
     "Scaling",
     "Sharpness",
     "Statistics",
     "distance",
+    "distance_from",
     "evaluate",
     "evaluation_mode",
     "keskar_sharpness",
     "linear_approximation",
     "mini_batch",
     "state_path",
+    "time_passes",
     "untouched",
 ]

@@ -14,6 +14,7 @@ from bsgap.networks.resnet import CifarResNet, ResNet
 from bsgap.networks.shallownet import ShallowNet
 from bsgap.networks.small import SmallConvNet
 from bsgap.networks.vgg import VGG
+from bsgap.networks.wide_resnet import WideResNet
 
 __all__ = [
     "DRN",
@@ -27,4 +28,5 @@ __all__ = [
     "ResNet",
     "ShallowNet",
     "SmallConvNet",
+    "WideResNet",
 ]

@@ -76,3 +76,28 @@ def basic_block(inputs: int, outputs: int, stride: int, shortcut: nn.Module, *, 
     first = normalised(inputs, outputs, 3, stride, dilation=dilation)
     second = normalised(outputs, outputs, 3, dilation=dilation)
     return Residual(nn.Sequential(*first, nn.ReLU(inplace=True), *second), shortcut)
+
+
+def bottleneck(inputs: int, channels: int, stride: int, *, dilation: int = 1) -> Residual:
+    """1x1 convolution to `channels`, 3x3, and 1x1 to four times `channels`, beside a `projection`.
+
+    The stride is on the 3x3 convolution, as in the ResNet-50 of Goyal et al. 2017 (section 5.1) and of PyTorch, where
+    He et al. 2016 have it on the first 1x1: the same number of parameters, 6 % more multiply-adds in ResNet-50, and no
+    pixel that is never read.
+    """
+    outputs = 4 * channels
+    main = [*normalised(inputs, channels, 1), nn.ReLU(inplace=True)]
+    main += [*normalised(channels, channels, 3, stride, dilation=dilation), nn.ReLU(inplace=True)]
+    return Residual(nn.Sequential(*main, *normalised(channels, outputs, 1)), projection(inputs, outputs, stride))
+
+
+def silence(network: nn.Module) -> None:
+    """Start every residual block as its shortcut: the gain of the last BatchNorm of each block becomes 0, in place.
+
+    Goyal et al. 2017, section 5.1. The gain gets a gradient at once, the weights before it from the second step on.
+    """
+    for block in network.modules():
+        if isinstance(block, Residual):
+            last = list(block.main.children())[-1]
+            assert isinstance(last, nn.BatchNorm2d)
+            nn.init.zeros_(last.weight)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from bsgap.errors import UsageError
-from bsgap.networks.blocks import Residual, basic_block, normalised, projection
+from bsgap.networks.blocks import basic_block, bottleneck, normalised, projection
 from bsgap.networks.initialisation import he_normal
 from bsgap.networks.sizes import image_shape, scaled
 
@@ -23,12 +23,6 @@ STRIDE = 8
 
 def _plain(inputs: int, outputs: int, kernel: int, stride: int = 1, dilation: int = 1) -> list[nn.Module]:
     return [*normalised(inputs, outputs, kernel, stride, dilation=dilation), nn.ReLU(inplace=True)]
-
-
-def _bottleneck(inputs: int, channels: int, stride: int, dilation: int) -> Residual:
-    outputs = 4 * channels
-    main = [*_plain(inputs, channels, 1), *_plain(channels, channels, 3, stride, dilation)]
-    return Residual(nn.Sequential(*main, *normalised(channels, outputs, 1)), projection(inputs, outputs, stride))
 
 
 class DRN(nn.Module):
@@ -92,7 +86,7 @@ class DRN(nn.Module):
             for block in range(blocks):
                 stride = first_stride if block == 0 else 1
                 if bottlenecks:
-                    layers.append(_bottleneck(inputs, outputs, stride, dilation))
+                    layers.append(bottleneck(inputs, outputs, stride, dilation=dilation))
                     inputs = 4 * outputs
                 else:
                     shortcut = projection(inputs, outputs, stride)

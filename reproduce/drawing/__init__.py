@@ -20,6 +20,10 @@ so is what a logarithm cannot show.
 | `approximation` | batch, seed, error, test_accuracy [, same_batch_error] | Fig. 2 right |
 | `costs` | as `speedups`, with cost [, cost_bound] or cost_ratio [, ideal] | examples to the threshold |
 | `longer` | series, epochs, seed, steps, test_accuracy [, reached, last_step, diverged] | a longer budget |
+| `arm_curves` | panel, arm, seed, epoch or step, value [, diverged] | loss, error, rate of several arms |
+| `against_size` | panel, arm, seed, batch, value; `reported`: panel, arm, batch, mean, std | error against batch |
+| `diffusion` | panel, batch, seed, step, value; `fits`: panel, batch, slope, intercept, low, high | Hoffer Fig. 2 |
+| `bars` | panel, group, arm, seed, value; `reported`: panel, group, arm, value | speed-ups, times |
 | `points` | seed, those named by `group`, `value` [, `hue`, `panel`] | distance ratio, readings compared |
 | `save` | anything: it is written beside the figure | `name.pdf`, `name.png` (300 dpi), `name.csv` |
 | `beside` | row, column, seed, value [, group]; `reported`: row, column, mean, std, source [, group] | Table 2 |
@@ -33,9 +37,12 @@ that never reached the threshold is drawn at its bound, and one that diverged as
 """
 
 from reproduce.drawing.approximation import approximation
+from reproduce.drawing.arms import arm_curves
+from reproduce.drawing.bars import bars
 from reproduce.drawing.batch import against_batch
 from reproduce.drawing.comparison import beside, stacked
 from reproduce.drawing.contours import contours
+from reproduce.drawing.diffusion import diffusion
 from reproduce.drawing.epochs import epoch_curves
 from reproduce.drawing.footer import Footer
 from reproduce.drawing.longer import longer
@@ -43,6 +50,7 @@ from reproduce.drawing.paths import path_figure
 from reproduce.drawing.points import points
 from reproduce.drawing.runs import scatter_path
 from reproduce.drawing.saving import save
+from reproduce.drawing.sizes import against_size
 from reproduce.drawing.speedup import costs, speedups
 from reproduce.drawing.style import house_style
 from reproduce.drawing.tables import Table, plain_table, save_table
@@ -52,10 +60,14 @@ __all__ = [
     "Footer",
     "Table",
     "against_batch",
+    "against_size",
     "approximation",
+    "arm_curves",
+    "bars",
     "beside",
     "contours",
     "costs",
+    "diffusion",
     "epoch_curves",
     "house_style",
     "longer",

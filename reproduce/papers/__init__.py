@@ -6,7 +6,7 @@ from importlib import import_module
 from bsgap.errors import UsageError
 from reproduce.study import Study
 
-NAMES = ("keskar", "golmant")
+NAMES = ("keskar", "golmant", "adabatch", "smith", "hoffer", "goyal", "lars")
 
 
 @cache

@@ -2,12 +2,12 @@
 
 import pytest
 
-from bsgap.data import scene_sources, sources, text_sources
+from bsgap.data import photo_sources, scene_sources, sources, text_sources
 from bsgap.errors import MissingData, UsageError
 from reproduce import datasets, papers
 from reproduce.study import SCALES
 
-REGISTRIES = {"images": sources, "text": text_sources, "scenes": scene_sources}
+REGISTRIES = {"images": sources, "text": text_sources, "scenes": scene_sources, "photos": photo_sources}
 NAMES = [(name, registry) for registry in REGISTRIES.values() for name in registry.NAMES]
 EMBEDDED = ("digits", "pydoc", "drawn")
 
@@ -52,9 +52,9 @@ def test_what_is_there_is_not_read(tmp_path, monkeypatch):
 @pytest.mark.parametrize("ask", [datasets.fingerprint, datasets.make_sure])
 def test_an_unknown_name_is_refused_with_those_that_there_are(ask, tmp_path):
     with pytest.raises(UsageError) as error:
-        ask("imagenet", tmp_path)
+        ask("places", tmp_path)
     text = str(error.value)
-    assert text.startswith("unknown data set 'imagenet': expected one of digits, mnist, ")
+    assert text.startswith("unknown data set 'places': expected one of digits, mnist, ")
     assert all(name in text for name, _ in NAMES)
     assert "\n" not in text
 

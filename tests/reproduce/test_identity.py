@@ -48,6 +48,8 @@ def altered(path, value):
         ("rate", {"scaling": "linear", "base_batch_size": 16}),
         ("rate", {"scaling": "square-root", "base_batch_size": 16}),
         ("rate", {"scaling": "base", "rule": {"class_path": "own.Rule", "init_args": {"power": 0.7}}}),
+        ("decay", {"shape": "steps", "every": 20, "factor": 0.1}),
+        ("decay", {"shape": "polynomial", "power": 2.0}),
         ("model.class_path", "other.Task"),
         ("model.init_args.network.init_args.classes", 100),
         ("model.init_args.optimizer.class_path", "torch.optim.SGD"),
@@ -93,6 +95,8 @@ def test_what_decides_the_numbers_changes_the_id(path, value):
         ("rate", {"scaling": "base", "base_batch_size": 16, "warmup_epochs": 10}),  # it multiplies by 1 throughout
         ("rate", {"base_batch_size": 16}),
         ("rate", None),
+        ("decay", {"shape": "none", "factor": 0.1, "power": 2.0, "stretch": 1.0}),
+        ("decay", None),
         ("keep.epochs", [5]),
         ("curves.per_epoch", 9),
         ("threads", 2),
@@ -106,10 +110,24 @@ def test_what_does_not_decide_the_numbers_leaves_the_id(path, value):
 def test_a_rule_for_the_rate_is_told_by_all_that_it_depends_on():
     rule = {"scaling": "linear", "base_batch_size": 16, "warmup_epochs": 1.0}
     others = [{"scaling": "square-root"}, {"base_batch_size": 32}, {"warmup_epochs": 2.0}, {"warmup_epochs": 0.0}]
+    others += [{"warmup": "constant"}]
     rules = [rule, *(rule | other for other in others)]
     assert len({identifier(altered("rate", rule)) for rule in rules}) == len(rules)
     assert identifier(altered("rate", rule | {"warmup_epochs": 1, "batch_size": None})) == identifier(
         altered("rate", rule)
+    )
+    assert identifier(altered("rate", rule | {"warmup": "gradual"})) == identifier(altered("rate", rule))
+    without = rule | {"warmup_epochs": 0}
+    assert identifier(altered("rate", without | {"warmup": "constant"})) == identifier(altered("rate", without))
+
+
+def test_a_decay_is_told_by_all_that_it_depends_on():
+    decay = {"shape": "steps", "milestones": [30, 60], "factor": 0.1, "stretch": 1.0}
+    others = [{"milestones": [30, 61]}, {"factor": 0.2}, {"stretch": 4.0}, {"factors": [0.1, 0.5]}]
+    decays = [decay, *(decay | other for other in others)]
+    assert len({identifier(altered("decay", decay)) for decay in decays}) == len(decays)
+    assert identifier(altered("decay", decay | {"milestones": [30.0, 60.0], "every": None})) == identifier(
+        altered("decay", decay)
     )
 
 

@@ -154,6 +154,15 @@ def test_a_path_runs_from_one_solution_to_the_other(store):
             assert found["accuracies"][split][index] == end[f"{split}_accuracy"]
 
 
+def test_times_are_those_of_the_batch_sizes_asked_for(store):
+    found = ends(store, "timing", (SMALL, "final"), batches=[10, 150], rounds=2)  # of 100 examples
+    assert (found["batches"], found["rounds"], found["precision"]) == ([10, 150], 2, "32-true")
+    assert len(found["forward_seconds"]) == len(found["backward_seconds"]) == 2
+    assert 0 < found["forward_seconds"][0] < found["forward_seconds"][1] < 5
+    assert found["device"]
+    json.dumps(found)
+
+
 def test_a_distance_is_that_of_the_parameters(store, network):
     found = ends(store, "distance", (SMALL, "initial"), (SMALL, "final"))
     start = torch.load(labelled(store, SMALL).weights("initial"))

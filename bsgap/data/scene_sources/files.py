@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
 
 from bsgap.data.files import corrupt
+from bsgap.data.pictures import picture
 from bsgap.data.scene_sources.sceneset import IGNORE
 from bsgap.errors import CorruptData
 
@@ -94,12 +94,8 @@ def whole(splits: Iterable[tuple[Sequence[Path], Sequence[Path]]]) -> list[Path]
 
 
 def _decode(path: Path, modes: tuple[str, ...], expected: str, home: str) -> np.ndarray:
-    try:
-        with Image.open(path) as file:
-            mode, values = file.mode, np.asarray(file)
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:  # what a damaged PNG raises
-        reason = " ".join(str(error).split())[-100:]
-        raise corrupt(path, f"is truncated or no image ({reason})", home) from None
+    with picture(path, home) as file:
+        mode, values = file.mode, np.asarray(file)
     if mode not in modes:
         raise corrupt(path, f"is an image of kind {mode}, expected {expected}", home)
     return values

@@ -9,7 +9,6 @@ import yaml
 from probes import same
 from pytorch_lightning.cli import LightningCLI
 from torch import nn
-from torch.nn.functional import cross_entropy
 from torch.optim.lr_scheduler import (
     CosineAnnealingLR,
     CyclicLR,
@@ -21,6 +20,7 @@ from torch.optim.lr_scheduler import (
     StepLR,
 )
 from torch.utils.data import DataLoader, TensorDataset
+from watched import RATE, Stranger, Watched, train
 
 from bsgap.callbacks import ResumePoint, ScaledRate, resume
 from bsgap.data import ImageData
@@ -32,54 +32,12 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:.*does not have many workers"),
     pytest.mark.filterwarnings("ignore:.*The number of training batches.*is smaller than the logging interval"),
 ]
-RATE = 0.125
-
-# From here on SGD's own step runs the hooks of a step too, besides that of a subclass that calls it.
-torch.optim.SGD([nn.Parameter(torch.ones(1))], lr=RATE)
-
-
-class Watched(torch.optim.SGD):
-    """Notes the rate of each step."""
-
-    def __init__(self, parameters, lr=RATE, momentum=0.0):
-        super().__init__(parameters, lr=lr, momentum=momentum)
-        self.rates = []
-
-    def step(self, closure=None):
-        self.rates.append(self.param_groups[0]["lr"])
-        return super().step(closure)
-
-
-class Stranger(pl.LightningModule):
-    """Somebody's module with automatic optimisation, and a schedule that advances every step or epoch."""
-
-    def __init__(self, schedule=None, interval="step"):
-        super().__init__()
-        torch.manual_seed(0)
-        self.layer, self.schedule, self.interval = nn.Linear(4, 3), schedule, interval
-
-    def training_step(self, batch, _):
-        return cross_entropy(self.layer(batch[0]), batch[1])
-
-    def configure_optimizers(self):
-        self.watched = Watched(self.parameters())
-        if self.schedule is None:
-            return self.watched
-        return [self.watched], [{"scheduler": self.schedule(self.watched), "interval": self.interval}]
 
 
 @pytest.fixture
 def fit(tmp_path):
-    def run(callback, *, module=None, epochs=4, batch=8, **options):
-        draws = torch.Generator().manual_seed(1)
-        data = TensorDataset(torch.randn(40, 4, generator=draws), torch.randint(0, 3, (40,), generator=draws))
-        module = module or Stranger()
-        trainer = pl.Trainer(
-            max_epochs=epochs, accelerator="cpu", callbacks=[callback], logger=False, enable_checkpointing=False,
-            enable_progress_bar=False, enable_model_summary=False, default_root_dir=tmp_path, **options,
-        )  # fmt: skip
-        trainer.fit(module, DataLoader(data, batch_size=batch))
-        return module
+    def run(callback, *, epochs=4, **options):
+        return train(callback, max_epochs=epochs, folder=tmp_path, **options)
 
     return run
 
@@ -95,6 +53,22 @@ def test_the_warm_up_climbs_in_equal_steps_from_the_base_rate(fit):
     expected = [RATE * (1 + 3 * min(step / 10, 1)) for step in range(20)]
     assert module.watched.rates == pytest.approx(expected, rel=1e-12)
     assert module.watched.param_groups[0]["lr"] == RATE * 4
+
+
+def test_a_constant_warm_up_keeps_the_base_rate_and_then_takes_the_full_one_at_once(fit):
+    module = fit(ScaledRate("linear", base_batch_size=2, warmup_epochs=1.4, warmup="constant"))
+    assert module.watched.rates == [RATE] * 7 + [RATE * 4] * 13
+    by_rule = fit(ScaledRate(rule=LinearScaling(2, 1.4, warmup="constant")))
+    assert by_rule.watched.rates == module.watched.rates
+
+
+def test_gradual_is_what_it_is_when_nothing_is_said(fit):
+    plain, gradual = (fit(ScaledRate("linear", 2, 2, warmup=warmup)).watched.rates for warmup in (None, "gradual"))
+    assert gradual == plain
+
+
+def test_no_warm_up_of_any_kind_is_none(fit):
+    assert fit(ScaledRate("linear", 2, 0, warmup="constant"), epochs=1).watched.rates == [RATE * 4] * 5
 
 
 SCHEDULES = {
@@ -194,7 +168,9 @@ def test_the_batch_size_comes_from_the_data_module():
         ({"scaling": "linear"}, "rate.scaling linear needs rate.base_batch_size"),
         ({"scaling": "linear", "base_batch_size": 0}, "base_batch_size must be at least 1, got 0"),
         ({"warmup_epochs": -1.0}, "warmup_epochs must be 0 or more"),
+        ({"warmup": "sudden"}, "warmup must be one of gradual, constant or absent, got 'sudden'"),
         ({"rule": LinearScaling(4), "scaling": "linear"}, "rate.rule says what scaling"),
+        ({"rule": LinearScaling(4), "warmup": "constant"}, "rate.rule says what scaling"),
         ({"batch_size": 0}, "rate.batch_size must be at least 1 or absent, got 0"),
     ],
 )

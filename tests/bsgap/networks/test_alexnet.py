@@ -50,3 +50,35 @@ def test_images_too_narrow_for_the_strides_are_refused():
         AlexNet((3, 200, 62))
     with torch.device("meta"):
         assert AlexNet((3, 200, 63))(torch.empty(2, 3, 200, 63)).shape == (2, 10)
+
+
+def test_the_strided_form_by_closed_form(count):
+    assert count(AlexNet, stem="strided") == convolutions((11, 5, 3, 3, 3)) + 256 * 10 + 10 == 2_472_266
+    assert count(AlexNet, classes=100, stem="strided") == convolutions((11, 5, 3, 3, 3)) + 256 * 100 + 100
+
+
+def test_maps_and_layers_of_the_strided_form():
+    network = AlexNet(width=0.03, stem="strided")
+    values, sides = torch.rand(2, 3, 32, 32), []
+    for layer in network.features:
+        values = layer(values)
+        sides += [] if isinstance(layer, nn.ReLU) else [values.shape[-1]]
+    assert sides == [8, 4, 4, 2, 2, 2, 2, 1]
+    first, pool = network.features[0], network.features[2]
+    assert (first.kernel_size, first.stride, first.padding) == ((11, 11), (4, 4), (5, 5))
+    assert (pool.kernel_size, pool.stride, pool.padding) == (2, 2, 0)
+    assert [type(layer) for layer in network.classifier] == [nn.Flatten, nn.Linear]
+    assert not any(isinstance(layer, nn.BatchNorm2d) for layer in network.modules())
+
+
+@pytest.mark.parametrize(("side", "last"), [(29, 1), (64, 2), (224, 7)])
+def test_side_of_the_last_map_of_the_strided_form(side, last):
+    network = AlexNet((1, side, side), width=0.03, stem="strided")
+    assert network.features(torch.rand(2, 1, side, side)).shape[2:] == (last, last)
+
+
+def test_what_the_strided_form_cannot_be_is_refused():
+    with pytest.raises(UsageError, match=r"AlexNet's strided form needs 29 pixels in height and width, got 28x28\."):
+        AlexNet((1, 28, 28), stem="strided")
+    with pytest.raises(UsageError, match="stem must be strided, or absent, got 'wide'"):
+        AlexNet(stem="wide")

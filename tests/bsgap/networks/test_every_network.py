@@ -6,11 +6,14 @@ import pytest
 import torch
 from torch import nn
 
-from bsgap.networks import DRN, VGG, AlexNet, CifarResNet, MobileNetV2, ResNet
+from bsgap.networks import DRN, VGG, AlexNet, CifarResNet, MobileNetV2, ResNet, WideResNet
 
 NETWORKS = {
     "CifarResNet": lambda **options: CifarResNet(8, width=0.5, **options),
+    "CifarResNet with projections": lambda **options: CifarResNet(8, width=0.5, shortcut="project", **options),
+    "WideResNet": lambda **options: WideResNet(10, 2, width=0.25, **options),
     "ResNet": lambda **options: ResNet(18, width=0.125, **options),
+    "ResNet with bottlenecks": lambda **options: ResNet(50, width=0.125, **options),
     "VGG": lambda **options: VGG(11, width=0.125, **options),
     "VGG without BatchNorm": lambda **options: VGG(16, batch_norm=False, width=0.125, **options),
     "VGG with the paper's head": lambda **options: VGG(11, width=0.0625, head="imagenet", **options),

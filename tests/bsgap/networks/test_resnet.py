@@ -6,7 +6,7 @@ from torch import nn
 
 from bsgap.errors import UsageError
 from bsgap.networks import CifarResNet, ResNet
-from bsgap.networks.blocks import PaddedShortcut
+from bsgap.networks.blocks import PaddedShortcut, Residual
 
 IMAGENET = (3, 224, 224)
 
@@ -60,8 +60,34 @@ def test_counts_are_the_published_ones(count, depth, imagenet, cifar):
     assert imagenet - cifar == 3 * 64 * (49 - 9) + 513 * 990
 
 
-@pytest.mark.parametrize(("depth", "billions"), [(18, 1.8), (34, 3.6)])
-def test_multiply_adds_are_those_of_table_1(multiply_adds, depth, billions):
+@pytest.mark.parametrize(("depth", "imagenet", "cifar"), [(50, 25_557_032, 23_520_842), (101, 44_549_160, 42_512_970)])
+def test_counts_of_bottlenecks_are_the_published_ones(count, depth, imagenet, cifar):
+    assert count(ResNet, depth, IMAGENET, 1000) == imagenet
+    assert count(ResNet, depth) == cifar
+    assert imagenet - cifar == 3 * 64 * (49 - 9) + 2049 * 990
+
+
+@pytest.mark.parametrize("depth", [18, 34, 50, 101])
+def test_depth_counts_the_layers_with_weights_off_the_shortcuts(depth):
+    with torch.device("meta"):
+        network = ResNet(depth)
+    blocks = [module for module in network.modules() if isinstance(module, Residual)]
+    inside = sum(isinstance(layer, nn.Conv2d) for block in blocks for layer in block.main)
+    assert inside + 2 == depth
+
+
+def test_bottlenecks_stride_on_the_3x3():
+    with torch.device("meta"):
+        network = ResNet(50)
+    strided = [layer for layer in network.modules() if isinstance(layer, nn.Conv2d) and layer.stride == (2, 2)]
+    assert [layer.kernel_size for layer in strided] == [(3, 3), (1, 1)] * 3  # the 1x1 is the shortcut's
+    kernels = [layer.kernel_size[0] for layer in network.features[3].main if isinstance(layer, nn.Conv2d)]
+    assert kernels == [1, 3, 1]
+
+
+# 4.1 with the stride on the 3x3 where table 1, with it on the 1x1, has 3.8; 7.8 in the table of PyTorch's models.
+@pytest.mark.parametrize(("depth", "billions"), [(18, 1.8), (34, 3.6), (50, 4.1), (101, 7.8)])
+def test_multiply_adds_are_the_published_ones(multiply_adds, depth, billions):
     assert multiply_adds(ResNet, depth, in_shape=IMAGENET, classes=1000) / 1e9 == pytest.approx(billions, rel=0.02)
 
 
@@ -78,5 +104,54 @@ def test_width_multiplies_channels(count):
 
 
 def test_an_unknown_depth_is_refused():
-    with pytest.raises(UsageError, match="depth of a ResNet must be one of 18, 34, got 50"):
-        ResNet(50)
+    with pytest.raises(UsageError, match="depth of a ResNet must be one of 18, 34, 50, 101, got 56"):
+        ResNet(56)
+    with pytest.raises(UsageError, match="shortcut must be one of pad, project, or absent, got 'identity'"):
+        CifarResNet(8, shortcut="identity")
+
+
+@pytest.mark.parametrize("depth", [8, 44])
+def test_projected_shortcuts_by_closed_form(count, depth):
+    more = sum(inputs * 2 * inputs + 2 * 2 * inputs for inputs in (16, 32))
+    assert count(CifarResNet, depth, shortcut="project") - count(CifarResNet, depth) == more == 2752
+    with torch.device("meta"):
+        network = CifarResNet(depth, shortcut="project")
+    strided = [layer for layer in network.modules() if getattr(layer, "kernel_size", None) == (1, 1)]
+    assert [layer.stride for layer in strided] == [(2, 2)] * 2
+    assert not any(isinstance(layer, PaddedShortcut) for layer in network.modules())
+
+
+def test_padded_shortcuts_asked_for_are_those_by_default():
+    def weights(**options):
+        torch.manual_seed(1)
+        return nn.utils.parameters_to_vector(CifarResNet(8, width=0.5, **options).parameters())
+
+    assert torch.equal(weights(), weights(shortcut="pad", zero_gamma=False))
+
+
+NETWORKS = {
+    "cifar": lambda **options: CifarResNet(14, width=0.5, **options),
+    "basic": lambda **options: ResNet(18, width=0.125, **options),
+    "bottleneck": lambda **options: ResNet(50, width=0.125, **options),
+}
+
+
+@pytest.mark.parametrize("build", NETWORKS.values(), ids=NETWORKS)
+def test_zero_gamma_starts_each_block_as_its_shortcut(build):
+    torch.manual_seed(1)
+    plain = build().state_dict()
+    torch.manual_seed(1)
+    network = build(zero_gamma=True)
+    blocks = {name: block for name, block in network.named_modules() if isinstance(block, Residual)}
+    values = network.features[:2](torch.randn(2, 3, 32, 32))
+    for name, block in blocks.items():
+        last = len(block.main) - 1
+        assert not block.main[last].weight.any()
+        plain[f"{name}.main.{last}.weight"].zero_()
+        passed = block.shortcut(values).relu()
+        values = block(values)
+        assert torch.equal(values, passed)
+    assert all(torch.equal(value, plain[name]) for name, value in network.state_dict().items() if "running" not in name
+               and "tracked" not in name)  # fmt: skip
+    nn.functional.cross_entropy(network(torch.randn(4, 3, 32, 32)), torch.arange(4)).backward()
+    assert all(block.main[-1].weight.grad.any() for block in blocks.values())

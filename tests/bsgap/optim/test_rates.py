@@ -31,11 +31,17 @@ def test_no_warm_up_is_the_full_rate_from_the_first_step():
     assert warm_up(8.0, 0.0, of=0.0) == 1
 
 
+def test_a_constant_warm_up_stays_at_the_base_rate():
+    rates = [8.0 * warm_up(8.0, step / 10, of=0.5, warmup="constant") for step in range(8)]
+    assert rates == [1.0] * 5 + [8.0] * 3
+
+
 @pytest.mark.parametrize(
     ("make", "words"),
     [
         (lambda: LinearScaling(0), "base_batch_size must be at least 1, got 0"),
         (lambda: LinearScaling(64, -1), "warmup_epochs must be 0 or more, got -1"),
+        (lambda: LinearScaling(64, 1, "steep"), "warmup must be one of gradual, constant or absent, got 'steep'"),
         (lambda: BaseRate(64).factor(0), "batch_size must be at least 1, got 0"),
     ],
 )

@@ -1,0 +1,85 @@
+"""What Goyal et al. claim, and the rule by which each claim is judged. All declared before anything ran."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from bsgap.analysis.statistics import Direction
+from reproduce.arms import compared
+from reproduce.claims import Claim
+from reproduce.papers.goyal import facts
+from reproduce.papers.goyal.figures import errors
+from reproduce.papers.goyal.problems import LAST, PROBLEMS, TOLERANCE, Sizes, key, sizes_of
+from reproduce.results import Results
+from reproduce.study import Plan
+
+AHEAD = 0.0
+"""Points of error by which a warm-up or a rule must be ahead of another: any, as the sign is what is claimed."""
+
+
+def every_claim(plan: Plan, results: Results) -> list[Claim]:
+    """The ledger for the figures and tables of the plan."""
+    claims: list[Claim] = []
+    for name in plan.networks:
+        sizes = sizes_of(plan.scale, name)
+        for artifact, make in (("fig1", _flat), ("table1", _warm_up), ("table2", _rules)):
+            if artifact in plan.artifacts:
+                claims += make(plan, results, name, sizes)
+    return claims
+
+
+def _judged(
+    plan: Plan, results: Results, name: str, id: str, statement: str, source: str, reported: float,
+    arms: tuple[str, str], words: str, minimal: float, direction: Direction = "greater",
+) -> Claim:  # fmt: skip
+    """A claim on the difference in error between two arms, seed by seed."""
+    a, b = (errors(plan, results, name, arm) for arm in arms)
+    rule: dict[str, Any] = {"minimal": minimal, "direction": direction, "scale": plan.scale}
+    label, last = PROBLEMS[plan.scale][name].label, LAST[plan.scale]
+    return Claim.judged(
+        f"goyal-{id}", statement, source, f"{reported:+.2f} on ImageNet (P)", compared(a, b),
+        quantity=f"{label}: test error {words}, each the median of the last {last} epochs, percentage points", **rule,
+    )  # fmt: skip
+
+
+def _flat(plan: Plan, results: Results, name: str, sizes: Sizes) -> list[Claim]:
+    """The error stays what it is up to the knee, and rises beyond."""
+    base, far = facts.FIGURE1[facts.BASE], max(facts.FIGURE1)
+    return [
+        _judged(
+            plan, results, name, "flat",
+            "With the linear rule and a gradual warm-up a larger batch leaves the error as it is", "Fig. 1",
+            facts.difference(facts.FIGURE1[facts.LARGE], base), (key(sizes.flat), key(sizes.base)),
+            f"at batch {sizes.flat} minus that at {sizes.base}", TOLERANCE[plan.scale], "less",
+        ),
+        _judged(
+            plan, results, name, "beyond", "Beyond a certain batch size the error rises", "Fig. 1",
+            facts.difference(facts.FIGURE1[far], base), (key(sizes.all[-1]), key(sizes.base)),
+            f"at batch {sizes.all[-1]} minus that at {sizes.base}", TOLERANCE[plan.scale],
+        ),
+    ]  # fmt: skip
+
+
+def _warm_up(plan: Plan, results: Results, name: str, sizes: Sizes) -> list[Claim]:
+    """A gradual warm-up is better than none, and than a constant one."""
+    words = {"none": "no warm-up", "constant": "a constant one"}
+    return [
+        _judged(
+            plan, results, name, f"warm-up-{way}", f"At a large batch a gradual warm-up is better than {words[way]}",
+            "Table 1", facts.difference(facts.TABLE1[way], facts.TABLE1["gradual"]), (way, key(sizes.large)),
+            f"with {words[way]} minus that with a gradual warm-up, at batch {sizes.large}", AHEAD,
+        )
+        for way in words
+    ]  # fmt: skip
+
+
+def _rules(plan: Plan, results: Results, name: str, sizes: Sizes) -> list[Claim]:
+    """The linear rule is better than the square-root rule, and than no rule."""
+    words: Mapping[str, str] = {"square-root": "the square-root rule", "fixed": "the base rate"}
+    return [
+        _judged(
+            plan, results, name, f"linear-{rule}", f"At a large batch the linear rule is better than {words[rule]}",
+            "Table 2a", facts.difference(facts.TABLE2[rule][1], facts.TABLE2["linear"][1]), (rule, key(sizes.large)),
+            f"with {words[rule]} minus that with the linear rule, at batch {sizes.large}", AHEAD,
+        )
+        for rule in words
+    ]  # fmt: skip
