@@ -1,7 +1,7 @@
 """The command `bsgap`: Lightning's command line, with what a reproducible run needs.
 
 `bsgap fit --config RECIPE.yaml` trains any LightningModule on any LightningDataModule. The groups `rate`, `decay`,
-`curves`, `stopping`, `keep`, `distance`, `resume` and `wandb` set this package's callbacks; everything else is
+`ramp`, `curves`, `stopping`, `keep`, `distance`, `resume` and `wandb` set this package's callbacks; everything else is
 Lightning's own. The folder `--trainer.default_root_dir` then holds `config.yaml`, `metrics.csv`, `outcome.json` and the
 kept `weights/`; until the run is finished it holds `last.ckpt`, from which the same command continues.
 """
@@ -24,6 +24,7 @@ from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from bsgap.callbacks import (
+    BatchSizeRamp,
     Curves,
     KeepWeights,
     Outcome,
@@ -133,6 +134,7 @@ class BsgapCLI(LightningCLI):
         for name, callback in {
             "rate": ScaledRate,
             "decay": RateDecay,
+            "ramp": BatchSizeRamp,
             "curves": Curves,
             "stopping": StoppingRule,
             "keep": KeepWeights,

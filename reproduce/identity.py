@@ -118,6 +118,7 @@ def identity(config: Mapping[str, Any], fingerprint: str | None = None) -> dict[
         "stopping": _section(config, "stopping"),
         "rate": _rate(_section(config, "rate")),
         "decay": _decay(_section(config, "decay")),
+        "ramp": _ramp(_section(config, "ramp")),
         "optimizer": _section(config, "optimizer"),
         "lr_scheduler": _section(config, "lr_scheduler"),
     }
@@ -168,6 +169,17 @@ def _rate(section: dict[str, Any]) -> dict[str, Any]:
 def _decay(section: dict[str, Any]) -> dict[str, Any]:
     """The decay of the rate, where there is one."""
     return {} if section.get("shape", "none") == "none" else section
+
+
+def _ramp(section: dict[str, Any]) -> dict[str, Any]:
+    """The growth of the batch, where there is one, with one name for each rule and without options of no effect."""
+    if "factor" not in section and "sizes" not in section:
+        return {}
+    if section.get("rate") == "linear":
+        section["rate"] = "keep-ratio"
+    if "monitor" not in section:
+        section = {name: value for name, value in section.items() if name not in ("mode", "patience", "min_delta")}
+    return section
 
 
 def _trainer(section: dict[str, Any]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from bsgap.callbacks.decay import RateDecay
 from bsgap.callbacks.keep import KeepWeights
 from bsgap.callbacks.linear import LinearApproximationError
 from bsgap.callbacks.outcome import Outcome
+from bsgap.callbacks.ramp import BatchSizeRamp
 from bsgap.callbacks.rates import ScaledRate
 from bsgap.callbacks.resume import ResumePoint
 from bsgap.callbacks.sharpness import Sharpness
@@ -12,6 +13,7 @@ from bsgap.callbacks.stopping import StoppingRule
 from bsgap.callbacks.weight_distance import WeightDistance
 
 __all__ = [
+    "BatchSizeRamp",
     "Curves",
     "KeepWeights",
     "LinearApproximationError",

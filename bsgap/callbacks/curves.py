@@ -6,6 +6,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 
+from bsgap.data.epochs import EpochLoader
 from bsgap.errors import UsageError
 
 COLUMNS = ("step", "epoch", "examples", "metric", "value")
@@ -36,8 +37,10 @@ class Curves(pl.Callback):
     Mini-batch losses favour small batches, so the training loss is taken on one fixed sample (the data module's
     `sample` split), in evaluation mode. The metrics are `train_loss`, `train_accuracy` (sample), `test_loss`,
     `test_accuracy`, and whatever else the task's evaluation gives (`values()`). Each evaluation is announced to every
-    callback that has a method `on_evaluation(trainer, module, point)`. Training does not depend on how often this
-    looks, but the step at which a loss level counts as crossed does.
+    callback that has a method `on_evaluation(trainer, module, point)`. What a callback's method `curve_values(trainer,
+    module)` returns, name -> number, is written with each evaluation: so do `BatchSizeRamp` (`batch_size`,
+    `learning_rate`, `noise_scale`) and `RateDecay` where they do something, for the step that comes next. Training does
+    not depend on how often this looks, but the step at which a loss level counts as crossed does.
 
     It needs a task with a method `evaluate(batches)` and data with a method `batches(split)`, as those of this package
     have; with others it stays silent, unless another callback (an attribute `needs_curves` that is true) counts on it.
@@ -105,15 +108,15 @@ class Curves(pl.Callback):
         if not self._sets:
             return
         self.examples += len(batch[1]) * trainer.world_size
-        steps, done = int(trainer.num_training_batches), batch_idx + 1
-        self._epoch = trainer.current_epoch + done / steps
-        epoch_end = done == steps
+        before, done, whole = _progress(trainer, batch_idx)
+        self._epoch = trainer.current_epoch + done / whole
+        epoch_end = done == whole
         if self.per_doubling is not None:
             if on_log_grid(trainer.global_step, self.per_doubling):
                 self._evaluate(trainer, pl_module, epoch_end=epoch_end, sets=list(self._sets))
             return
         # `done` is a check when it is the first step at or past k/per_epoch of the epoch, for some whole k.
-        if done * self.per_epoch // steps == (done - 1) * self.per_epoch // steps:
+        if done * self.per_epoch // whole == before * self.per_epoch // whole:
             return
         epochs = trainer.current_epoch + 1
         over = trainer.global_step == trainer.max_steps or (epoch_end and epochs == trainer.max_epochs)
@@ -133,11 +136,24 @@ class Curves(pl.Callback):
         for name in sets:
             result = pl_module.evaluate(self._sets[name])  # type: ignore[operator]
             values |= {f"{name}_{key}": value for key, value in result.values().items()}
+        for callback in trainer.callbacks:  # type: ignore[attr-defined]
+            if hasattr(callback, "curve_values"):
+                values |= callback.curve_values(trainer, pl_module)
         point = Point(trainer.global_step, round(self._epoch, 6), self.examples, epoch_end, values)
         self.rows += [(point.step, point.epoch, point.examples, name, value) for name, value in values.items()]
         for callback in trainer.callbacks:  # type: ignore[attr-defined]
             if hasattr(callback, "on_evaluation"):
                 callback.on_evaluation(trainer, pl_module, point)
+
+
+def _progress(trainer: pl.Trainer, batch_idx: int) -> tuple[int, int, int]:
+    """How far into its epoch the batch just done begins and ends, of how much: in examples where batches differ."""
+    loader: Any = getattr(trainer, "train_dataloader", None)
+    if isinstance(loader, EpochLoader) and callable(loader.batch_size):
+        whole = loader.epoch_examples
+        start = loader.examples_before % whole
+        return start, start + loader.examples_seen - loader.examples_before, whole
+    return batch_idx, batch_idx + 1, int(trainer.num_training_batches)
 
 
 def on_log_grid(step: int, per_doubling: int) -> bool:

@@ -115,11 +115,15 @@ def _scale(schedule: Any, factor: float) -> None:
 
 
 def batch_size_of(trainer: pl.Trainer) -> int:
-    """Examples in one optimizer step of a trainer's run, over all devices.
+    """Examples in one optimizer step of a trainer's run, over all devices; where the batch grows, at its start.
 
     Raises:
         UsageError: Neither the data module nor the training loader states it.
     """
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]
+        start = getattr(callback, "starting_batch_size", None)
+        if start is not None:
+            return int(start)
     data: Any = getattr(trainer, "datamodule", None)
     stated = getattr(data, "batch_size", None)
     if isinstance(stated, int):  # by Lightning's custom that of one process; ours say it for all

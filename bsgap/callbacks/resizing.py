@@ -25,14 +25,14 @@ class Source(ABC):
     within_epochs = False
 
     @abstractmethod
-    def resize(self, batch_size: int) -> None:
+    def set(self, batch_size: int) -> None:
         """Give batches of this many examples from the next epoch on: those of one loader's batch on all devices."""
 
     @abstractmethod
     def restore(self) -> None:
         """Give batches as at the start."""
 
-    def check(self, trainer: pl.Trainer) -> None:
+    def check(self, trainer: pl.Trainer) -> None:  # noqa: B027  # most cannot fail to follow
         """Raise a UsageError unless the loader that the trainer has now follows the size asked for."""
 
 
@@ -46,7 +46,7 @@ class OwnData(Source):
         self.start = data.batch_size
         data.ramp = sizes
 
-    def resize(self, batch_size: int) -> None:
+    def set(self, batch_size: int) -> None:
         """Nothing: the loader asks the function."""
 
     def restore(self) -> None:
@@ -70,7 +70,7 @@ class Stated(Source):
         self.now = self.before
         self.start = self.before * self.devices * trainer.accumulate_grad_batches
 
-    def resize(self, batch_size: int) -> None:
+    def set(self, batch_size: int) -> None:
         """State another size; `train_dataloader` of the owner reads it."""
         self.now = batch_size // self.devices
         self._state(self.now)
@@ -91,7 +91,7 @@ class Stated(Source):
 
     def _state(self, size: int) -> None:
         if isinstance(self.owner, ExactData):
-            self.owner.resize(size)
+            self.owner.set_batch_size(size)
         else:
             self.place.batch_size = size
             hparams = getattr(self.owner, "hparams", {})
@@ -112,7 +112,7 @@ class GivenLoader(Source):
         self.devices = trainer.world_size
         self.start = self.before * self.devices * trainer.accumulate_grad_batches
 
-    def resize(self, batch_size: int) -> None:
+    def set(self, batch_size: int) -> None:
         """Change the sampler, and what the loader says of itself: under DDP Lightning makes a new one from that."""
         self._set(batch_size // self.devices, None if self.stated is None else batch_size // self.devices)
 
@@ -161,8 +161,8 @@ def check_loader(loader: Any) -> None:
     """
     if not isinstance(loader, DataLoader):
         raise UsageError(
-            f"the ramp changes the batch size of one DataLoader, and got {type(loader).__name__}. Give fit a DataLoader,"
-            " or a data module with an attribute batch_size."
+            f"the ramp changes the batch size of one DataLoader, and got {type(loader).__name__}. Give fit a"
+            " DataLoader, or a data module with an attribute batch_size."
         )
     if isinstance(loader.dataset, IterableDataset):
         raise UsageError(

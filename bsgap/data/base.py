@@ -111,7 +111,7 @@ class ExactData(pl.LightningDataModule, Generic[L]):
             self._loader = loader
         return self._loader
 
-    def resize(self, batch_size: int) -> None:
+    def set_batch_size(self, batch_size: int) -> None:
         """Train in batches of another size from the next epoch on; only between two epochs."""
         self.batch_size = batch_size
         if self._loader is not None:

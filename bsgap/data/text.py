@@ -224,7 +224,7 @@ class TextData(ExactData[TextLoader]):
         splits["sample"] = splits["train"][: self.sample_tokens]
         self._set, self._vocabulary, self._splits = texts, vocabulary, splits
 
-    def resize(self, batch_size: int) -> None:
+    def set_batch_size(self, batch_size: int) -> None:
         """Read the training text in another number of columns from the next epoch on; only between two epochs."""
         self.batch_size = batch_size
         if self._loader is not None:

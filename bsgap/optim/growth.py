@@ -4,7 +4,7 @@ import math
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import count
+from itertools import count, pairwise
 from typing import Literal, get_args
 
 from bsgap.errors import UsageError
@@ -46,7 +46,7 @@ class BatchSizes:
 
 @dataclass(frozen=True)
 class Growth:
-    """When a batch size grows, and to what: after the k-th milestone it is m0·factor^k (rounded), or the k-th of `sizes`.
+    """When a batch size grows, and to what: m0·factor^k (rounded) after the k-th milestone, or the k-th of `sizes`.
 
     Milestones are listed, or come every so often, or are the moments at which a metric stops improving; then there are
     none here. They are counted in epochs or in steps (updates). Error messages call the options `ramp.NAME`.
@@ -76,7 +76,7 @@ class Growth:
         if self.factor is not None and not (math.isfinite(self.factor) and self.factor > 1):
             reason = "never changes the batch" if self.factor == 1 else "does not let it grow"
             raise UsageError(
-                f"ramp.factor must be above 1, got {self.factor:g}, which {reason}. Leave it out for a fixed batch size."
+                f"ramp.factor must be above 1, got {self.factor:g}, which {reason}. Leave it out for a fixed size."
             )
         if self.maximum is not None and self.maximum < 1:
             raise UsageError(f"ramp.maximum must be at least 1 or absent, got {self.maximum}.")
@@ -126,14 +126,16 @@ class Growth:
             size = grown
         return found
 
-    def passed(self, position: float) -> int:
-        """Number of milestones at or before a position, counted as they are."""
-        number = 0
-        for milestone in self._milestones():
-            if milestone > position + 1e-9:
-                break
-            number += 1
-        return number
+    def reached(self, start: int) -> list[int]:
+        """Every size up to the largest, where each moment of growth may come."""
+        found = [start]
+        for number in count(1):
+            grown = self.size(start, number)
+            if grown == found[-1] and (self.factor is None or grown in (self.maximum, 2**62)):
+                return found
+            if grown != found[-1]:
+                found.append(grown)
+        raise AssertionError  # count never ends
 
     def _milestones(self) -> Iterator[float]:
         if self.every is not None:
@@ -282,7 +284,7 @@ def _check_sizes(sizes: Sequence[int] | None) -> None:
         return
     if not sizes:
         raise UsageError("ramp.sizes must hold at least one batch size, got none. Leave it out for a fixed batch size.")
-    for size, following in zip(sizes, sizes[1:], strict=False):
+    for size, following in pairwise(sizes):
         if following <= size:
             raise UsageError(f"ramp.sizes must grow from one to the next, got {following} after {size}.")
 
@@ -298,7 +300,7 @@ def _check_milestones(milestones: Sequence[float] | None, every: float | None, u
     for milestone in milestones or ():
         if not (math.isfinite(milestone) and milestone > 0):
             raise UsageError(
-                f"ramp.milestones must be above 0, got {milestone:g}. What holds from the start is the batch size of the data."
+                f"ramp.milestones must be above 0, got {milestone:g}. The size at the start is that of the data."
             )
         if milestone == before:
             raise UsageError(f"ramp.milestones must differ, got {milestone:g} twice.")

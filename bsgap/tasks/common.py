@@ -11,6 +11,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from bsgap.errors import UsageError
 from bsgap.seeding import derive, global_seed
+from bsgap.tasks.memory import accumulate_sparingly
 from bsgap.tasks.step import mean_gradient, optimizer_step
 
 NetworkCallable = Callable[[], nn.Module]
@@ -63,6 +64,7 @@ class ManualTask(pl.LightningModule):
         self.automatic_optimization = False
         self.optimizer, self.schedule = optimizer, schedule
         self.micro_batch, self.gradient_clip = micro_batch, gradient_clip
+        self.spares_memory = False  # BatchSizeRamp sets it: halve the micro-batch when memory ends
         self.channels_last = channels_last
         self.compiled = bool(compile)  # nn.Module has a method called compile
         with torch.random.fork_rng(devices=[]):
@@ -99,10 +101,15 @@ class ManualTask(pl.LightningModule):
         """One optimizer step on the whole batch; returns its mean loss before the step."""
         parameters = list(self.network.parameters())
         optimizer: Any = self.optimizers()
-        loss = optimizer_step(optimizer, parameters, lambda: self.accumulate(batch), clip=self.gradient_clip)
+        loss = optimizer_step(optimizer, parameters, lambda: self._gradient(batch), clip=self.gradient_clip)
         if self.schedule is not None:
             self.lr_schedulers().step()  # type: ignore[union-attr]
         return loss
+
+    def _gradient(self, batch: Any) -> Tensor:
+        if not self.spares_memory:
+            return self.accumulate(batch)
+        return accumulate_sparingly(self, batch, devices=self.trainer.world_size)
 
     def setup(self, stage: str) -> None:
         """Refuse a precision under which a step would not be what it says.

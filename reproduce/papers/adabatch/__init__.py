@@ -1,4 +1,4 @@
-"""Devarakonda, Naumov, Garland 2017, "AdaBatch: Adaptive Batch Sizes for Training Deep Neural Networks" (1712.02029)."""
+"""Devarakonda, Naumov, Garland 2017, "AdaBatch: Adaptive Batch Sizes for Training Deep Neural Networks"."""
 
 from bsgap.analysis import MIN_SEEDS
 from reproduce.papers.adabatch.artifacts import ARTIFACTS

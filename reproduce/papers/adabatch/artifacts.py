@@ -38,22 +38,23 @@ ARTIFACTS = (
     ),
     Artifact(
         "updates", "Test error by number of updates",
-        "The runs of the figure before, over the optimizer steps taken (log scale). All arms pass over the data equally "
-        "often, so those with larger batches end early. Not a figure of the paper, but what its schedule is for.",
+        "The runs of the figure before, over the optimizer steps taken (log scale). All arms pass over the data "
+        "equally often, so those with larger batches end early. Not a figure of the paper, but what its schedule is "
+        "for.",
         "figure", every, _nothing, figures.against_updates,
     ),
     Artifact(
         "endings", "Test error and updates at the end",
-        "Mean ± standard deviation over seeds of the last test error, not of the best one. The paper's own errors could "
-        "not be checked and are not shown.",
+        "Mean ± standard deviation over seeds of the last test error, not of the best one. The paper's own errors "
+        "could not be checked and are not shown.",
         "table", every, _nothing, tables.endings,
     ),
     Artifact(
         "speedup", "Measured speed-up of the forward and the backward pass",
         "Time of the passes with the small batch over that of the adaptive one (left) and of the large one (right), "
         "which is the most that growth could gain. Single steps are timed " + _TIMES + ". What a larger batch gains "
-        "depends on the machine: a GPU fills up, a CPU core only saves what each step costs whatever its size. Diamonds: "
-        "what the paper reports for one GPU and CIFAR-100.",
+        "depends on the machine: a GPU fills up, a CPU core only saves what each step costs whatever its size. "
+        "Diamonds: what the paper reports for one GPU and CIFAR-100.",
         "figure", small, timings, figures.bars,
     ),
     Artifact(

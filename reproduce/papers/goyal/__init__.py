@@ -18,14 +18,18 @@ def _notes(plan: Plan) -> list[str]:
     points = TOLERANCE[plan.scale]
     notes = [
         "The knee is declared beforehand: the largest batch size such that the mean over seeds of its error minus the "
-        f"base's, and that of every smaller one from the base on, is at most {points:g} point{'' if points == 1 else 's'}. "
-        "Means decide, as intervals over three seeds are wide; what the intervals show by themselves is printed with "
-        "it. By that rule the paper's own means have their knee at 8192.",
+        f"base's, and that of every smaller one from the base on, is at most {points:g} "
+        f"point{'' if points == 1 else 's'}. Means decide, as intervals over three seeds are wide; what "
+        "the intervals show by themselves is printed with it. By that rule the paper's own means have "
+        "their knee at 8192.",
         "What a worker has of a batch goes through the network at once, so that BatchNorm takes its statistics over as "
         "many examples at every batch size, as in the paper. Workers take turns on one device; their gradients are "
-        "averaged over the whole batch.",
+        "averaged over the whole batch. The running averages, with which errors are measured, see the examples of all "
+        "workers; the paper's are those of one.",
         "The warm-up climbs in equal increments, one a step. It is used above the base batch size only. No momentum "
         "correction is needed, as the rate is not part of the velocity.",
+        "A run that diverged has no error: figures and tables mark it. In the claims it counts as one that answers at "
+        "random, as that is what the claims are about.",
         "An epoch drops its last, smaller batch, so every step is one of as many examples.",
     ]
     analogues = [PROBLEMS[plan.scale][name].data for name in plan.networks]
@@ -40,9 +44,9 @@ def _notes(plan: Plan) -> list[str]:
         )
     if plan.scale in ("demo", "laptop"):
         notes.append(
-            f"The warm-up takes 1 of 12 epochs, more than the paper's 5 of 90, as an epoch has few steps; the median is "
-            f"taken over the last {LAST[plan.scale]} epochs instead of 5. The base batch size and its rate are chosen "
-            "here, without a search."
+            f"The warm-up takes 1 of 12 epochs, more than the paper's 5 of 90, as an epoch has few steps; the median "
+            f"is taken over the last {LAST[plan.scale]} epochs instead of 5. The base batch size and its rate are "
+            "chosen here, without a search."
         )
     if plan.scale == "gpu":
         notes.append("A worker has 128 examples instead of 32, and the schedule is half as long.")
@@ -51,7 +55,7 @@ def _notes(plan: Plan) -> list[str]:
         if plan.scale != "paper":
             notes.append(
                 f"The tables of warm-ups and rules are taken at batch {sizes.large}, {sizes.large // sizes.base} times "
-                f"the base; the paper's are at 8192, 32 times its base. That a larger batch leaves the error as it is is "
+                f"the base; the paper's are at 8192, 32 times its base. That a larger batch leaves the error alone is "
                 f"tested at {sizes.flat}."
             )
     few = [name for name in plan.networks if plan.seeds[name] < MIN_SEEDS]

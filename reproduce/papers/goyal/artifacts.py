@@ -7,7 +7,10 @@ from reproduce.results import Results
 from reproduce.study import Artifact, Measure, Plan, Trial
 
 _ERROR = "The error of a run is the median of its last epochs, as in the paper. "
-_IMAGENET = "The reported numbers are those of ResNet-50 on ImageNet (five runs): another problem, so shapes compare and levels do not. "
+_IMAGENET = (
+    "The reported numbers are those of ResNet-50 on ImageNet (five runs): of another problem than an analogue, so that "
+    "shapes compare and levels do not."
+)
 
 
 def _nothing(plan: Plan, results: Results) -> list[Measure]:
@@ -53,23 +56,23 @@ ARTIFACTS = (
     ),
     Artifact(
         "sweep", "Error, steps and rate at every batch size",
-        "The numbers of Fig. 1. “Above the base”: the seed-paired difference in points with its 95 % interval; the last "
-        "column says whether its mean, and that of every smaller batch size, is within the declared points: the last "
-        "yes is the knee. Reported: means and deviations over five runs, from the legends of the paper's Fig. 3 and "
-        "Table 3a.",
+        "The numbers of Fig. 1. “Above the base”: the seed-paired difference in points with its 95 % interval; the "
+        "last column says whether its mean, and that of every smaller batch size, is within the declared points: the "
+        "last yes is the knee. Reported: means and deviations over five runs, from the legends of the paper's Fig. 3 "
+        "and Table 3a.",
         "table", _sweep, _nothing, tables.sweep,
     ),
     Artifact(
         "table1", "No, constant and gradual warm-up",
-        "Linear rule. A constant warm-up keeps the base rate for as many epochs as the gradual one takes to climb to the "
-        "scaled rate. " + _ERROR + "Mean ± standard deviation over runs; seed-paired difference to the gradual warm-up "
-        "with its 95 % interval. " + _IMAGENET,
+        "Linear rule. A constant warm-up keeps the base rate for as many epochs as the gradual one takes to climb to "
+        "the scaled rate. " + _ERROR + "Mean ± standard deviation over runs; seed-paired difference to the gradual "
+        "warm-up with its 95 % interval. " + _IMAGENET,
         "table", lambda plan: _at_large(plan, "none", "constant"), _nothing, tables.warm_ups,
     ),
     Artifact(
         "fig2", "Training error under each warm-up",
-        "Error on a fixed sample of training examples, in evaluation mode, at the large and at the base batch size (the "
-        "paper averages the mini-batches' errors as it trains). The base is the same in all panels.",
+        "Error on a fixed sample of training examples, in evaluation mode, at the large and at the base batch size "
+        "(the paper averages the mini-batches' errors as it trains). The base is the same in all panels.",
         "figure", lambda plan: _at_large(plan, "none", "constant"), _nothing, figures.warm_ups,
     ),
     Artifact(

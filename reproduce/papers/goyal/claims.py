@@ -1,5 +1,6 @@
 """What Goyal et al. claim, and the rule by which each claim is judged. All declared before anything ran."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,6 +15,7 @@ from reproduce.study import Plan
 
 AHEAD = 0.0
 """Points of error by which a warm-up or a rule must be ahead of another: any, as the sign is what is claimed."""
+CLASSES = {"digits": 10, "cifar10": 10, "imagenet": 1000}
 
 
 def every_claim(plan: Plan, results: Results) -> list[Claim]:
@@ -32,13 +34,20 @@ def _judged(
     arms: tuple[str, str], words: str, minimal: float, direction: Direction = "greater",
 ) -> Claim:  # fmt: skip
     """A claim on the difference in error between two arms, seed by seed."""
-    a, b = (errors(plan, results, name, arm) for arm in arms)
+    a, b = (_counted(errors(plan, results, name, arm), PROBLEMS[plan.scale][name].source) for arm in arms)
     rule: dict[str, Any] = {"minimal": minimal, "direction": direction, "scale": plan.scale}
     label, last = PROBLEMS[plan.scale][name].label, LAST[plan.scale]
     return Claim.judged(
         f"goyal-{id}", statement, source, f"{reported:+.2f} on ImageNet (P)", compared(a, b),
-        quantity=f"{label}: test error {words}, each the median of the last {last} epochs, percentage points", **rule,
+        quantity=f"{label}: test error {words}, each the median of the last {last} epochs, percentage points (a run "
+        "that diverged counts as one that answers at random)", **rule,
     )  # fmt: skip
+
+
+def _counted(values: Mapping[int, float], source: str) -> dict[int, float]:
+    """The errors with that of random answers for a run that diverged: that it did is what the claims are about."""
+    chance = 100 * (1 - 1 / CLASSES[source])
+    return {seed: value if math.isfinite(value) else chance for seed, value in values.items()}
 
 
 def _flat(plan: Plan, results: Results, name: str, sizes: Sizes) -> list[Claim]:

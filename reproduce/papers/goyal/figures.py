@@ -40,7 +40,8 @@ def against_batch(plan: Plan, results: Results) -> Drawn | None:
         if not found:
             continue
         shown[name] = problem
-        panel = facts.figure1(RULE)["panel"].iloc[0] if plan.scale == "paper" else problem.label
+        # at the paper's scale both are of one problem, so they share a panel
+        panel = facts.PANEL if plan.scale == "paper" else problem.label
         rows += [
             {"panel": panel, "problem": name, "arm": RULE, "batch": batch, "seed": seed, "value": value}
             for batch, values in found.items()
@@ -54,11 +55,11 @@ def against_batch(plan: Plan, results: Results) -> Drawn | None:
     if not rows:
         return None
     frame, paper = pd.DataFrame(rows), facts.figure1(RULE)
-    marks.setdefault(paper["panel"].iloc[0], float(facts.level_until(TOLERANCE[plan.scale])))
+    marks.setdefault(facts.PANEL, float(facts.level_until(TOLERANCE[plan.scale])))
     figure = drawing.against_size(
         frame, arms.footer(plan, results, shown, *notes), y_label="Top-1 error (%)", reported=paper,
-        reported_label="reported (Fig. 3, Table 3a)", deviations=2, reported_alone=True, marks=marks,
-        marks_label="knee", titles={facts.figure1(RULE)["panel"].iloc[0]: facts.LABEL} if plan.scale == "paper" else None,
+        reported_label="reported (P)", deviations=2, reported_alone=True, marks=marks, marks_label="knee",
+        titles={facts.PANEL: facts.LABEL} if plan.scale == "paper" else None,
     )  # fmt: skip
     return figure, frame
 

@@ -61,7 +61,7 @@ def sweep(sizes: Sizes) -> tuple[Arm, ...]:
 
 def ways(sizes: Sizes) -> tuple[Arm, ...]:
     """What Tables 1 and 2a compare with the gradual warm-up and the linear rule at the large batch size."""
-    found = {
+    found: dict[str, tuple[str, tuple[str, Scalar]]] = {
         "none": ("no warm-up", ("rate.warmup_epochs", 0.0)),
         "constant": ("constant warm-up", ("rate.warmup", "constant")),
         "fixed": ("fixed rate", ("rate.scaling", "base")),
@@ -104,8 +104,8 @@ PROBLEMS: dict[str, dict[str, Problem]] = {
     },
     "laptop": {
         "ResNet-8": Problem(
-            "resnet-cifar10", "ResNet-8 on CIFAR-10", "ResNet-8 on 10,000 images of CIFAR-10 (analogue)", "cifar10",
-            _arms("laptop", "ResNet-8"), 12, 10_000, 8,
+            "resnet-cifar10", "ResNet-8 on CIFAR-10", "ResNet-8 on 5,000 images of CIFAR-10 (analogue)", "cifar10",
+            _arms("laptop", "ResNet-8"), 12, 5_000, 5,
         ),
     },
     "gpu": {

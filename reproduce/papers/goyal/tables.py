@@ -1,7 +1,8 @@
 """The tables of Goyal et al., with the paper's ImageNet numbers beside those of the problem that runs here."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 
@@ -15,7 +16,6 @@ from reproduce.results import Results
 from reproduce.study import Plan
 
 Drawn = tuple[drawing.Table, pd.DataFrame]
-REPORTED = f"{facts.LABEL}, reported"
 RULES = {
     "half": "2a: half the base rate, linear rule", "linear": "2a: base rate, linear rule",
     "double": "2a: twice the base rate, linear rule", "fixed": "2a: base rate, kept",
@@ -46,7 +46,7 @@ def sweep(plan: Plan, results: Results) -> Drawn | None:
     for batch, cell in facts.FIGURE1.items():
         if batch >= facts.BASE:
             rows.append({
-                "problem": REPORTED, "batch": batch, "× base": f"{batch / facts.BASE:g}",
+                "problem": facts.PANEL, "batch": batch, "× base": f"{batch / facts.BASE:g}",
                 "steps an epoch": facts.EXAMPLES // batch, "rate": facts.RATE * batch / facts.BASE,
                 "error (%)": facts.spelled(cell),
                 "above the base": ABSENT if batch == facts.BASE else f"{facts.difference(cell, base):+.2f}",
@@ -68,8 +68,8 @@ def warm_ups(plan: Plan, results: Results) -> Drawn | None:
         rows = [
             {
                 ("", "warm-up"): "none needed" if way == "base" else way,
-                (REPORTED, "batch"): facts.BASE if way == "base" else facts.LARGE,
-                (REPORTED, "error (%)"): facts.spelled(facts.TABLE1[way]),
+                (facts.PANEL, "batch"): facts.BASE if way == "base" else facts.LARGE,
+                (facts.PANEL, "error (%)"): facts.spelled(facts.TABLE1[way]),
                 (ours, "batch"): sizes.base if way == "base" else sizes.large,
                 (ours, "error (%)"): arms.mean_and_spread(values.values()),
                 (ours, "above gradual"): against(values, found["gradual"]) if way in ("none", "constant") else ABSENT,
@@ -93,8 +93,8 @@ def rules(plan: Plan, results: Results) -> Drawn | None:
             some = some or bool(values)
             rows.append({
                 ("", "setting"): label,
-                (REPORTED, f"{facts.BASE}"): facts.spelled(facts.TABLE2[row][0]),
-                (REPORTED, f"{facts.LARGE}"): facts.spelled(facts.TABLE2[row][1]),
+                (facts.PANEL, f"{facts.BASE}"): facts.spelled(facts.TABLE2[row][0]),
+                (facts.PANEL, f"{facts.LARGE}"): facts.spelled(facts.TABLE2[row][1]),
                 (ours, f"{sizes.base}"): arms.mean_and_spread(base.values()),
                 (ours, f"{sizes.large}"): arms.mean_and_spread(values.values()),
                 (ours, "above linear"): ABSENT if row == "linear" else against(values, plain),
@@ -112,7 +112,8 @@ def _arms(row: str, base: int, large: int) -> tuple[str | None, str]:
     return f"{row}-{base}", f"{row}-{large}"
 
 
-def _spanning(rows: list[dict[tuple[str, str], object]]) -> Drawn:
+def _spanning(rows: Sequence[Mapping[tuple[str, str], Any]]) -> Drawn:
+    """A table whose columns are grouped: the reported numbers and ours."""
     frame = pd.DataFrame(rows)
     frame.columns = pd.MultiIndex.from_tuples(frame.columns)
     return drawing.plain_table(frame), frame

@@ -1,4 +1,4 @@
-"""Smith, Kindermans, Ying, Le 2017, "Don't Decay the Learning Rate, Increase the Batch Size" (1711.00489, ICLR 2018)."""
+"""Smith, Kindermans, Ying, Le 2017, "Don't Decay the Learning Rate, Increase the Batch Size"."""
 
 from bsgap.analysis import MIN_SEEDS
 from reproduce.papers.smith.artifacts import ARTIFACTS
@@ -20,16 +20,17 @@ def _notes(plan: Plan) -> list[str]:
         "An epoch drops its last, smaller batch, so that a run takes up to one update an epoch less than in closed "
         "form. BatchNorm takes its statistics over ghost batches of the smallest batch size at every batch size, and "
         "running averages at evaluation.",
-        "“Equal” is read as a ratio of training losses within 1.25, averaged over the epochs after the first milestone, "
-        "and as less than one point of test accuracy lost.",
+        "“Equal” is read as a ratio of training losses between 0.8 and 1.25, averaged over the epochs after the first "
+        "milestone, and as less than one point of test accuracy lost.",
     ]
-    analogues = [problem.data for problem in map(PROBLEMS[plan.scale].get, plan.networks) if "analogue" in problem.data]
+    described = [PROBLEMS[plan.scale][name].data for name in plan.networks]
+    analogues = [text for text in described if "analogue" in text]
     if analogues:
         notes.append("Analogues, where network or data are not the paper's: " + "; ".join(analogues) + ".")
     if plan.scale != "paper":
         notes.append(
-            f"{chosen.epochs} epochs with milestones at {milestones} stand for 200; batches grow from {chosen.batch} to "
-            f"at most {chosen.maximum} of {chosen.examples:,} examples (paper: 128 to 5120 of 50,000)."
+            f"{chosen.epochs} epochs with milestones at {milestones} stand for 200; batches grow from {chosen.batch} "
+            f"to at most {chosen.maximum} of {chosen.examples:,} examples (paper: 128 to 5120 of 50,000)."
         )
     if "WRN-SGD" in plan.networks:
         notes.append(f"Plain SGD starts at a rate of {PLAIN_RATE:g}, Adam at 0.001, which the notes leave open.")

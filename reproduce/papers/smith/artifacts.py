@@ -20,8 +20,8 @@ def _nothing(plan: Plan, results: Results) -> list[Measure]:
 ARTIFACTS = (
     Artifact(
         "fig1", "The schedules: batch size, learning rate and noise scale",
-        _ARMS + "Larger rate: five times the rate and the batch from the start; more momentum: besides, 0.98 instead of "
-        "0.9 and five times the batch again. Noise scale g = ηN/(B(1 − m)) for rate η, batch B, momentum m and N "
+        _ARMS + "Larger rate: five times the rate and the batch from the start; more momentum: besides, 0.98 instead "
+        "of 0.9 and five times the batch again. Noise scale g = ηN/(B(1 − m)) for rate η, batch B, momentum m and N "
         "training examples: it falls alike whether the rate decays or the batch grows. What the runs did, from the "
         "steps and examples that they counted and the rates that they logged.",
         "figure", lambda plan: every(plan), _nothing, figures.schedules,
@@ -42,9 +42,9 @@ ARTIFACTS = (
     ),
     Artifact(
         "fig5", "Test accuracy where the rate is larger from the start",
-        "Beside decaying the rate and growing the batch: a rate and a batch five times as large from the start, and with "
-        "them a momentum of 0.98 and a batch five times as large again; both then grow the batch. All arms pass over "
-        "the data equally often.",
+        "Beside decaying the rate and growing the batch: a rate and a batch five times as large from the start, and "
+        "with them a momentum of 0.98 and a batch five times as large again; both then grow the batch. All arms "
+        "pass over the data equally often.",
         "figure", lambda plan: some(plan, (MAIN,), (DECAY, GROW, RATE, MOMENTUM)), _nothing, figures.larger,
     ),
     Artifact(

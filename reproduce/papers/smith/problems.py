@@ -115,7 +115,7 @@ class Schedule:
 PAPER = Schedule(128, 5120, (60, 120, 160), 200, 50_000)
 SCHEDULES = {
     "demo": Schedule(8, 250, (3, 6, 8), 10, 1000),
-    "laptop": Schedule(32, 1000, (5, 10, 13), 16, 10_000),
+    "laptop": Schedule(32, 500, (5, 10, 13), 16, 5_000),
     "gpu": Schedule(128, 5120, (12, 24, 32), 40, 50_000),
     "paper": PAPER,
 }
@@ -153,8 +153,8 @@ PROBLEMS: dict[str, dict[str, Problem]] = {
     },
     "laptop": {
         "WRN": Problem(
-            "wrn-cifar10", "WRN-10-1, CIFAR-10", "WRN-10-1 on 10,000 images of CIFAR-10 (analogue)", "cifar10",
-            SCHEDULES["laptop"].arms(), 16, 10_000, 8,
+            "wrn-cifar10", "WRN-10-1, CIFAR-10", "WRN-10-1 on 5,000 images of CIFAR-10 (analogue)", "cifar10",
+            SCHEDULES["laptop"].arms(), 16, 5_000, 5,
         ),
     },
     "gpu": _published("gpu", 10),

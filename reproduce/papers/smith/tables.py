@@ -34,15 +34,16 @@ def compared(plan: Plan, results: Results) -> Drawn | None:
     for key, label in LABELS.items():
         known, found = TABLE.get(key), accuracies(plan, results, key)
         taken = [count for count in updates(plan, results, key).values() if np.isfinite(count)]
+        sizes = [phase.batch for phase in chosen.phases(key)]
         measured = measured or bool(found)
         rows.append({
             ("", "schedule"): label,
             ("", "rate"): LARGER_RATE if key in (RATE, MOMENTUM) else FIRST_RATE,
             ("", "momentum"): MORE_MOMENTUM if key == MOMENTUM else USUAL,
             ("reported [N]", "updates"): known.updates if known else "–",
-            ("reported [N]", "in closed form"): f"{PAPER.updates(key):.0f}",
             ("reported [N]", "accuracy (%)"): f"{known.accuracy:.1f}" if known else "–",
-            ("ours", "batch"): " ".join(str(size) for size in dict.fromkeys(phase.batch for phase in chosen.phases(key))),
+            ("paper's schedule", "updates"): f"{PAPER.updates(key):.0f}",
+            ("ours", "batch"): ", ".join(str(size) for size in dict.fromkeys(sizes)),
             ("ours", "updates"): f"{np.mean(taken):.0f}" if taken else "–",
             ("ours", "accuracy (%)"): mean_and_spread(found.values()),
         })  # fmt: skip
