@@ -236,12 +236,13 @@ def digest(config: Namespace) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-def resolve(*configs: Path, overrides: dict[str, Any] | None = None) -> dict[str, Any]:
+def resolve(*configs: Path, overrides: dict[str, Any] | None = None, absent: bool = False) -> dict[str, Any]:
     """The whole configuration that `bsgap fit` would run with: recipe, overlays, overrides and defaults.
 
     Args:
         configs: YAML files, later ones over earlier ones.
         overrides: Dotted option -> value, over the files.
+        absent: Whether options that are not given, and have no default, are in it too, as None.
 
     Raises:
         UsageError: A file or an option is not valid.
@@ -259,7 +260,8 @@ def resolve(*configs: Path, overrides: dict[str, Any] | None = None) -> dict[str
         config = parser.parse_args(arguments)
     except ArgumentError as error:
         raise UsageError(one_line(error)) from None
-    return yaml.safe_load(parser.dump(config, skip_validation=True))["fit"]
+    name = "skip_unset" if hasattr(parser, "instantiate") else "skip_none"  # the former from jsonargparse 4.49 on
+    return yaml.safe_load(parser.dump(config, skip_validation=True, **({name: False} if absent else {})))["fit"]
 
 
 def _resolved(parser: LightningArgumentParser, config: Namespace) -> dict[str, Any]:

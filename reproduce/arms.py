@@ -213,6 +213,18 @@ def mean_and_spread(values: Iterable[float]) -> str:
     return f"{finite.mean():.2f}{spread}{lost}"
 
 
+def signed(interval: Interval | None) -> str:
+    """`+1.10 [0.42, 1.78]` for a table, without bounds for one seed; a dash where there is nothing.
+
+    >>> signed(Interval(-0.5, -1.25, 0.25, 3))
+    '−0.50 [−1.25, 0.25]'
+    """
+    if interval is None or not interval.n or not math.isfinite(interval.estimate):
+        return "–"
+    text = f"{interval.estimate:+.2f}" + (f" [{interval.low:.2f}, {interval.high:.2f}]" if interval.n > 1 else "")
+    return text.replace("-", "−")
+
+
 def footer(
     plan: Plan, results: Results, shown: Mapping[str, Problem], *notes: str, of: Sequence[str] = ()
 ) -> drawing.Footer:

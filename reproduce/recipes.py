@@ -38,19 +38,28 @@ def files(paper: str, recipe: str, scale: str) -> list[Path]:
 def _resolved(paper: str, recipe: str, scale: str) -> dict[str, Any]:
     from bsgap.cli import resolve  # torch is imported only when a configuration is needed
 
-    return resolve(*files(paper, recipe, scale))
+    return resolve(*files(paper, recipe, scale), absent=True)
+
+
+def _given(section: Any) -> Any:
+    """A copy of a configuration without the options that are absent."""
+    if not isinstance(section, dict):
+        return copy.deepcopy(section)
+    return {name: _given(value) for name, value in section.items() if value is not None}
 
 
 def configuration(trial: Trial, initial_weights: str | None = None) -> dict[str, Any]:
     """The configuration that `bsgap fit` runs for a trial: recipe, overlay, then the trial's own settings."""
-    config = copy.deepcopy(_resolved(trial.paper, trial.recipe, trial.scale))
+    options = _resolved(trial.paper, trial.recipe, trial.scale)
+    config = _given(options)
     config["seed_everything"] = trial.seed
     for key, value in trial.overrides:
         *parents, last = key.split(".")
+        known: Any = options
         section: Any = config
         for parent in parents:
-            section = (section or {}).get(parent)
-        if last not in (section or {}):
+            known, section = (known or {}).get(parent), (section or {}).get(parent)
+        if last not in (known or {}) or section is None:
             raise UsageError(f"{trial.paper}/{trial.recipe} has no option {key}.")
         section[last] = value
     if trial.keep_epochs:

@@ -13,11 +13,9 @@ class MicroBatches:
 
     Attributes:
         size: Examples that go through the network at once on a device; None for those that the loader gives.
-        accumulates: Whether the loader gives parts of a batch because of `ramp.micro_batch`.
     """
 
     size: int | None = None
-    accumulates = False
 
     def __init__(self, trainer: pl.Trainer) -> None:
         self.trainer = trainer
@@ -96,8 +94,6 @@ class AccumulatedMicroBatches(MicroBatches):
     the group and c in its last part, the gradients so far are multiplied by b/c before the last backward pass, and
     their sum by k·c/r after it. That is again the mean over the r examples.
     """
-
-    accumulates = True
 
     def __init__(self, trainer: pl.Trainer, size: int) -> None:
         super().__init__(trainer)

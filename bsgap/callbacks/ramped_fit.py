@@ -8,9 +8,11 @@ from bsgap.callbacks.kept_schedules import KeptSchedules
 from bsgap.callbacks.microbatches import AccumulatedMicroBatches, micro_batches_of
 from bsgap.callbacks.ramp_checks import check_batches, check_growth, check_reached, check_trainer, ends_of, planned
 from bsgap.callbacks.resizing import OwnData, examples_in, source_of
+from bsgap.data.columns import TextLoader
 from bsgap.data.epochs import EpochLoader
 from bsgap.errors import UsageError
 from bsgap.optim.growth import BatchSizes, Growth, Last
+from bsgap.tasks.common import ManualTask
 
 
 class RampedFit:
@@ -32,15 +34,11 @@ class RampedFit:
     ) -> None:
         check_trainer(trainer)
         self.trainer, self.module, self.growth, self.watched = trainer, module, growth, watched
+        parts = micro_batch is not None and not isinstance(module, ManualTask)
+        self.source = source_of(trainer, parts=parts or trainer.accumulate_grad_batches > 1)
+        self.start = self.size = self.source.start
+        check_growth(growth, self.start)
         self.micro = micro_batches_of(trainer, module, micro_batch)
-        try:
-            parts = self.micro.accumulates or trainer.accumulate_grad_batches > 1
-            self.source = source_of(trainer, module, None if parts else self.plan)
-            self.start = self.size = self.source.start
-            check_growth(growth, self.start)
-        except UsageError:
-            self.micro.restore()
-            raise
         self.n: int | None = None  # examples in an epoch
         self.last: Last = "keep"
         self.sizes = BatchSizes(self.start)
@@ -49,6 +47,7 @@ class RampedFit:
         self._advanced: int | None = None
         self._begun = False
         self._reload = trainer.reload_dataloaders_every_n_epochs
+        self.source.attach(self.plan)
         self.source.set(self.micro.loaded(self.size))
         self.micro.use(self.size)
 
@@ -162,7 +161,7 @@ class RampedFit:
         return loader.size_at(loader.examples_before if self._in_hand() else loader.examples_seen)
 
     def examples_seen(self, batches: int) -> int:
-        """Examples passed before the step in hand, or between two steps all so far; `batches` are those of the epoch."""
+        """Examples passed before the step in hand, or between two steps all so far: `batches` of the epoch."""
         loader = self.trainer.train_dataloader
         if isinstance(self.source, OwnData) and isinstance(loader, EpochLoader):
             return loader.examples_before if self._in_hand() else loader.examples_seen
@@ -182,7 +181,8 @@ class RampedFit:
         if self.watched:
             sizes = self.growth.reached(self.start)
             check_reached(self.growth, sizes, self.n)
-        ends = [ends_of(self.n, self.micro.loaded(size), self.last) for size in sizes]
+        last: Last = "drop" if isinstance(loader, TextLoader) else self.last  # all its batches have as many columns
+        ends = [ends_of(self.n, self.micro.loaded(size), last) for size in sizes]
         if isinstance(self.source, OwnData) and not self.watched:
             epochs = {0, *(at // self.n + more for at, _ in self.sizes.changes for more in (0, 1))}
             spans = [list(loader.spans(epoch)) for epoch in epochs]

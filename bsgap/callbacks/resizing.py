@@ -12,6 +12,9 @@ from bsgap.data.epochs import BatchSize, EpochLoader
 from bsgap.errors import UsageError
 from bsgap.optim.growth import Last
 
+Sizes = Callable[[EpochLoader], BatchSize]
+"""Gives a loader of this package the batch sizes of a ramp."""
+
 
 class Source(ABC):
     """Something that has a batch size which can be changed between epochs, and given back as it was.
@@ -23,6 +26,9 @@ class Source(ABC):
 
     start: int
     within_epochs = False
+
+    def attach(self, sizes: Sizes) -> None:  # noqa: B027  # for most it is enough to be set
+        """Take the sizes that a loader of this package asks for as it goes on."""
 
     @abstractmethod
     def set(self, batch_size: int) -> None:
@@ -41,10 +47,13 @@ class OwnData(Source):
 
     within_epochs = True
 
-    def __init__(self, data: ExactData[Any], sizes: Callable[[EpochLoader], BatchSize]) -> None:
+    def __init__(self, data: ExactData[Any]) -> None:
         self.data = data
         self.start = data.batch_size
-        data.ramp = sizes
+
+    def attach(self, sizes: Sizes) -> None:
+        """Let the data give the function to a loader that they make."""
+        self.data.ramp = sizes
 
     def set(self, batch_size: int) -> None:
         """Nothing: the loader asks the function."""
@@ -125,22 +134,19 @@ class GivenLoader(Source):
         vars(self.loader)["batch_size"] = stated  # its own setter refuses, as it would leave the sampler behind
 
 
-def source_of(
-    trainer: pl.Trainer, module: pl.LightningModule, sizes: Callable[[EpochLoader], BatchSize] | None
-) -> Source:
+def source_of(trainer: pl.Trainer, *, parts: bool) -> Source:
     """What gives a training its batches.
 
     Args:
         trainer: The trainer, with its data attached.
-        module: The module that is trained.
-        sizes: Gives a loader of this package its batch sizes; None to change them between epochs only.
+        parts: Whether the loader gives parts of a batch that are accumulated; it is then changed between epochs only.
 
     Raises:
         UsageError: The batch size is not to be found, or cannot be changed.
     """
     given: Any = trainer.fit_loop._data_source.instance
-    if isinstance(given, ExactData) and given.grows_within_epochs and sizes is not None:
-        return OwnData(given, sizes)
+    if isinstance(given, ExactData) and given.grows_within_epochs and not parts:
+        return OwnData(given)
     if isinstance(given, pl.LightningDataModule | pl.LightningModule):
         if _states(given):
             return Stated(given, trainer)

@@ -50,6 +50,15 @@ def difference(a: Cell, b: Cell) -> float:
     return round(a[0] - b[0], 2)
 
 
+def signed(a: Cell, b: Cell) -> str:
+    """`difference` for a table.
+
+    >>> signed(FIGURE1[512], FIGURE1[256])
+    '−0.12'
+    """
+    return f"{difference(a, b):+.2f}".replace("-", "−")
+
+
 def figure1(arm: str) -> pd.DataFrame:
     """Fig. 1 for `reproduce.drawing.against_size`: panel, arm, batch, mean, std."""
     return pd.DataFrame([

@@ -1,12 +1,10 @@
 """The tables of Goyal et al., with the paper's ImageNet numbers beside those of the problem that runs here."""
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
-from bsgap.analysis import Interval
 from reproduce import arms, drawing
 from reproduce.drawing.tables import ABSENT
 from reproduce.papers.goyal import facts
@@ -37,7 +35,7 @@ def sweep(plan: Plan, results: Results) -> Drawn | None:
                 "problem": f"{problem.label}, ours", "batch": step.batch, "× base": f"{step.batch / sizes.base:g}",
                 "steps an epoch": problem.examples // step.batch, "rate": sizes.rate * step.batch / sizes.base,
                 "error (%)": arms.mean_and_spread(errors(plan, results, name, key(step.batch)).values()),
-                "above the base": ABSENT if step.batch == sizes.base else spelled(step.above),
+                "above the base": ABSENT if step.batch == sizes.base else arms.signed(step.above),
                 "within": "yes" if step.level else "no",
             })  # fmt: skip
     if not rows:
@@ -49,7 +47,7 @@ def sweep(plan: Plan, results: Results) -> Drawn | None:
                 "problem": facts.PANEL, "batch": batch, "× base": f"{batch / facts.BASE:g}",
                 "steps an epoch": facts.EXAMPLES // batch, "rate": facts.RATE * batch / facts.BASE,
                 "error (%)": facts.spelled(cell),
-                "above the base": ABSENT if batch == facts.BASE else f"{facts.difference(cell, base):+.2f}",
+                "above the base": ABSENT if batch == facts.BASE else facts.signed(cell, base),
                 "within": "yes" if batch <= last else "no",
             })  # fmt: skip
     frame = pd.DataFrame(rows).rename(columns={"within": f"within {TOLERANCE[plan.scale]:g}"})
@@ -72,7 +70,9 @@ def warm_ups(plan: Plan, results: Results) -> Drawn | None:
                 (facts.PANEL, "error (%)"): facts.spelled(facts.TABLE1[way]),
                 (ours, "batch"): sizes.base if way == "base" else sizes.large,
                 (ours, "error (%)"): arms.mean_and_spread(values.values()),
-                (ours, "above gradual"): against(values, found["gradual"]) if way in ("none", "constant") else ABSENT,
+                (ours, "above gradual"): arms.signed(arms.compared(values, found["gradual"]))
+                if way in ("none", "constant")
+                else ABSENT,
             }
             for way, values in found.items()
         ]
@@ -97,7 +97,7 @@ def rules(plan: Plan, results: Results) -> Drawn | None:
                 (facts.PANEL, f"{facts.LARGE}"): facts.spelled(facts.TABLE2[row][1]),
                 (ours, f"{sizes.base}"): arms.mean_and_spread(base.values()),
                 (ours, f"{sizes.large}"): arms.mean_and_spread(values.values()),
-                (ours, "above linear"): ABSENT if row == "linear" else against(values, plain),
+                (ours, "above linear"): ABSENT if row == "linear" else arms.signed(arms.compared(values, plain)),
             })  # fmt: skip
         return _spanning(rows) if some else None
     return None
@@ -117,16 +117,3 @@ def _spanning(rows: Sequence[Mapping[tuple[str, str], Any]]) -> Drawn:
     frame = pd.DataFrame(rows)
     frame.columns = pd.MultiIndex.from_tuples(frame.columns)
     return drawing.plain_table(frame), frame
-
-
-def against(a: Mapping[int, float], b: Mapping[int, float]) -> str:
-    """The seed-paired difference a - b with its interval; a dash where a side is missing."""
-    return spelled(arms.compared(a, b))
-
-
-def spelled(interval: Interval | None) -> str:
-    """`+1.10 [0.42, 1.78]`; without an interval where there is one seed."""
-    if interval is None or not interval.n or not math.isfinite(interval.estimate):
-        return ABSENT
-    text = f"{interval.estimate:+.2f}"
-    return f"{text} [{interval.low:.2f}, {interval.high:.2f}]" if interval.n > 1 else text

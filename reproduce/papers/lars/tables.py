@@ -25,14 +25,10 @@ def accuracy(plan: Plan, results: Results) -> Drawn | None:
             found = {method: accuracies(plan, results, name, method, batch) for method in METHODS}
             if not any(found.values()):
                 continue
-            ahead = arms.compared(found[LARS], found[SGD])
-            gain = ABSENT
-            if ahead is not None and ahead.n:
-                gain = f"{ahead.estimate:+.2f}" + (f" [{ahead.low:.2f}, {ahead.high:.2f}]" if ahead.n > 1 else "")
             rows.append({
                 "problem": chosen.plain.label, "batch": batch, "steps an epoch": chosen.plain.examples // batch,
                 **{METHODS[method]: arms.mean_and_spread(values.values()) for method, values in found.items()},
-                "difference": gain,
+                "difference": arms.signed(arms.compared(found[LARS], found[SGD])),
             })  # fmt: skip
     if not rows:
         return None

@@ -67,8 +67,7 @@ def test_a_recipe_says_what_the_schedule_says(scale, name):
         assert (data["batch_size"], problem.arm(key).batch, data["last"]) == (first, first, "drop")
         assert (trainer["max_epochs"], config["seed_everything"]) == (chosen.epochs, 3)
         assert chosen.epochs == problem.epochs == 5 * chosen.every  # as many phases as the paper has
-        if data["train_examples"] is not None:
-            assert data["train_examples"] == problem.examples
+        assert data.get("train_examples", 50_000) == problem.examples
         optimizer = config["model"]["init_args"]["optimizer"]
         assert optimizer["class_path"] == "torch.optim.SGD"
         assert (optimizer["init_args"]["momentum"], optimizer["init_args"]["weight_decay"]) == (0.9, 5e-4)

@@ -27,12 +27,12 @@ def test_the_paper_scale_takes_the_reported_updates(key):
     assert round(PAPER.updates(key)) == UPDATES[key]
     low, high = STATED[key]
     assert low < PAPER.updates(key) < high
-    assert str(high if low == 0 else round(PAPER.updates(key), -4 if key == "decay" else -3)) in TABLE[key].updates
+    assert int(TABLE[key].updates.strip("≈< ")) in (high, round(PAPER.updates(key), -4), round(PAPER.updates(key), -3))
 
 
 def test_a_run_takes_nearly_as_many():
     taken = {key: sum(at.epochs * batches_in(50_000, at.batch, "drop") for at in PAPER.phases(key)) for key in LABELS}
-    assert taken == {"decay": 78_000, "hybrid": 34_320, "grow": 29_040, "rate": 6360, "momentum": 2160}
+    assert taken == {"decay": 78_000, "hybrid": 34_320, "grow": 29_040, "rate": 6300, "momentum": 2160}
     assert all(PAPER.updates(key) - 200 <= steps <= PAPER.updates(key) for key, steps in taken.items())
 
 
@@ -66,7 +66,7 @@ def test_a_recipe_says_what_the_schedule_says(scale, name):
         config = configuration(scale, name, arm.key)
         data = config["data"]["init_args"]
         assert data["batch_size"] == arm.batch == chosen.first(arm.key)
-        assert data["train_examples"] in (None, chosen.examples)
+        assert data.get("train_examples", 50_000) == chosen.examples
         assert (config["trainer"]["max_epochs"], data["last"]) == (chosen.epochs, "drop")
         assert config["model"]["init_args"]["ghost_batch"] == chosen.batch
         decay, ramp = RateDecay(**config["decay"]), BatchSizeRamp(**config["ramp"])
