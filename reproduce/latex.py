@@ -53,6 +53,7 @@ _CHARACTERS = {
     "ℓ": r"\ensuremath{\ell}",
     "Δ": r"\ensuremath{\Delta}",
     "Σ": r"\ensuremath{\Sigma}",
+    "∇": r"\ensuremath{\nabla}",
     "–": r"\textendash{}",
     "—": r"\textemdash{}",
     "…": r"\ldots{}",

@@ -31,12 +31,12 @@ class MicroBatches:
 
     def check(self, batch_size: int) -> None:
         """Raise a UsageError unless a batch is shared out evenly over devices and parts."""
-        shares = self.trainer.world_size * self.parts(batch_size)
-        if batch_size % shares:
+        devices, parts = self.trainer.world_size, self.parts(batch_size)
+        if batch_size % (devices * parts):
+            accumulated = "" if parts == 1 else f" in {parts} accumulated batches"
             raise UsageError(
-                f"the ramp's batch of {batch_size} does not share out evenly over {self.trainer.world_size} devices and"
-                f" {self.parts(batch_size)} accumulated batches. Choose ramp.sizes, or a batch_size and ramp.factor,"
-                f" that give multiples of {shares}."
+                f"the ramp's batch of {batch_size} does not share out evenly over {devices} device(s){accumulated}."
+                f" Choose ramp.sizes, or a batch_size and ramp.factor, that give multiples of {devices * parts}."
             )
 
     def use(self, batch_size: int) -> None:

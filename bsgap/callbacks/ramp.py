@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import pytorch_lightning as pl
+from pytorch_lightning.utilities.memory import is_oom_error
 
 from bsgap.callbacks.curves import Point
 from bsgap.callbacks.multipliers import effective_rate, multiply, remove
@@ -45,16 +46,17 @@ class BatchSizeRamp(pl.Callback):
     2017, arXiv:1712.02029), and as Smith et al. 2017 (arXiv:1711.00489) grow the batch where others decay the rate. It
     is the real batch that grows: each step is one step on the mean gradient of m_k examples.
 
-    With data of this package it grows at the first batch at or past a milestone, also in the middle of an epoch; with a
-    DataLoader, a data module or a module that states a batch size, between two epochs, by a reload. Every example still
-    comes once an epoch. The smaller batch at the end of an epoch takes the rate of the others.
+    With data of this package it grows at the first batch at or past a milestone, also in the middle of an epoch; text,
+    which is read in columns, a DataLoader, and a data module or module that states a batch size, between two epochs, by
+    a reload. Every example still comes once an epoch. The smaller batch at its end takes the rate of the others.
 
     At the start of each epoch and at each change `batch_size`, `learning_rate` and `noise_scale` go to the loggers and
     into `history`; `Curves` writes them at every evaluation. Batch counts, validation intervals given as fractions and
     progress bars are those of the size in hand. `max_steps` and other intervals in steps count updates.
 
     A run that was killed in the middle of an epoch and resumed equals an uninterrupted one with data of this package.
-    A DataLoader starts the epoch anew, as without a ramp.
+    A DataLoader that cannot say where it stands continues exactly between two epochs, and in the middle of one, as
+    without a ramp, with a warning and for the rest of its batches.
 
     Example:
         >>> from bsgap.callbacks import BatchSizeRamp
@@ -77,10 +79,10 @@ class BatchSizeRamp(pl.Callback):
         maximum: Largest batch size; a larger one is cut to it.
         rate: How the learning rate follows: keep-ratio or linear (the same), square-root, none.
         micro_batch: Examples that go through the network at once on a device; larger batches run in several parts. A
-            task of this package weighs the parts by their size; it runs in halves of its own accord when memory ends,
-            if it has no BatchNorm. Another module must be one of automatic optimisation: the loader then gives
-            micro-batches and Lightning accumulates them, and the last, incomplete group of an epoch is the mean over
-            its examples, which Lightning alone would make too small. BatchNorm sees micro-batches.
+            task of this package weighs the parts by their size; without this option it goes on in halves when memory
+            ends, on one device and without BatchNorm. Another module must be one of automatic optimisation: the loader
+            then gives micro-batches and Lightning accumulates them, and the last, incomplete group of an epoch is the
+            mean over its examples, which Lightning alone would make too small. BatchNorm sees micro-batches.
         schedules: What becomes of learning-rate schedules that advance with every step: examples lets them keep their
             place in the data (a step of batch m moves them by m/m0 steps); steps advances them once an update.
             `trainer.estimated_stepping_batches` is that of the starting size.
@@ -241,6 +243,9 @@ class BatchSizeRamp(pl.Callback):
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
         """The same: Lightning calls no teardown then."""
+        if self._fit is not None and self.micro_batch is None and is_oom_error(exception) and self.history:
+            size = self.history[-1].batch_size
+            exception.add_note(f"The batch has grown to {size}: set ramp.micro_batch to let it go in smaller parts.")
         self.teardown(trainer, pl_module, "fit")
 
     def curve_values(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, float]:

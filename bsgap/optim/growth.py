@@ -239,7 +239,7 @@ def share_of_rate(coupling: Coupling, growth: float) -> float:
 
 
 def noise_scale(rate: float, batch_size: int, examples: int, momentum: float = 0.0) -> float:
-    """Noise scale g = εN / (B(1 - μ)) of SGD with momentum, Smith et al. 2017 (arXiv:1711.00489), section 3.
+    """Noise scale g = εN / (B(1 - μ)) of SGD with momentum for B far below N (Smith et al. 2017, arXiv:1711.00489).
 
     >>> round(noise_scale(0.1, 128, 50_000, momentum=0.9), 6)
     390.625

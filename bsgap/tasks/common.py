@@ -9,7 +9,10 @@ from pytorch_lightning.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
+from bsgap.data.base import ExactData
 from bsgap.errors import UsageError
+from bsgap.networks.ghost import ghost_batch_norm
+from bsgap.optim.groups import parameter_groups
 from bsgap.seeding import derive, global_seed
 from bsgap.tasks.memory import accumulate_sparingly
 from bsgap.tasks.step import mean_gradient, optimizer_step
@@ -38,6 +41,10 @@ class ManualTask(pl.LightningModule):
         compile: Train through `torch.compile`; evaluation and the state dict stay on the plain network.
         initial_weights: File with a state dict of the network to start from instead of random weights.
         seed: Seed of the initial weights; absent means the one given to `seed_everything`.
+        ghost_batch: Examples over which BatchNorm takes its training statistics, see `bsgap.networks.GhostBatchNorm2d`;
+            absent means all that go through the network at once.
+        decay_norms: Whether the optimizer's weight decay holds for gains and biases of normalisation layers too; absent
+            means that it does.
 
     Raises:
         UsageError: An option is out of range, or `initial_weights` does not hold weights of this network.
@@ -55,6 +62,8 @@ class ManualTask(pl.LightningModule):
         compile: bool | None = None,
         initial_weights: str | None = None,
         seed: int | None = None,
+        ghost_batch: int | None = None,
+        decay_norms: bool | None = None,
     ):
         super().__init__()
         if micro_batch is not None and micro_batch < 1:
@@ -72,6 +81,9 @@ class ManualTask(pl.LightningModule):
             self.network = network()
         if initial_weights is not None:
             load_weights(self.network, initial_weights)
+        self.ghost_batch, self.decay_norms = ghost_batch, decay_norms
+        if ghost_batch is not None:  # after the weights are drawn, which are those of BatchNorm
+            ghost_batch_norm(self.network, ghost_batch)
         if channels_last:
             self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         # In a tuple, or the network's parameters would be in the state dict twice.
@@ -112,11 +124,13 @@ class ManualTask(pl.LightningModule):
         return accumulate_sparingly(self, batch, devices=self.trainer.world_size)
 
     def setup(self, stage: str) -> None:
-        """Refuse a precision under which a step would not be what it says.
+        """Refuse a precision or a ghost batch under which a step would not be what it says.
 
         Raises:
-            UsageError: The trainer scales the loss.
+            UsageError: The trainer scales the loss, or a ghost batch is larger than what goes through the network.
         """
+        if stage == "fit":
+            self._check_ghost_batch()
         if stage == "fit" and self.trainer.precision == "16-mixed":
             raise UsageError(
                 "precision 16-mixed scales the loss, so a gradient could not be clipped, or taken twice in a step."
@@ -129,13 +143,31 @@ class ManualTask(pl.LightningModule):
         Raises:
             UsageError: The schedule watches a metric.
         """
-        optimizer = self.optimizer(self.parameters())
+        if self.decay_norms is False:
+            optimizer = self.optimizer(parameter_groups(self, decay_norms=False))
+        else:
+            optimizer = self.optimizer(self.parameters())
         if self.schedule is None:
             return optimizer
         schedule = self.schedule(optimizer)
         if isinstance(schedule, ReduceLROnPlateau):
             raise UsageError("a schedule that watches a metric cannot advance once a step. Choose another schedule.")
         return {"optimizer": optimizer, "lr_scheduler": schedule}
+
+    def _check_ghost_batch(self) -> None:
+        data = getattr(self.trainer, "datamodule", None)
+        size = getattr(data, "batch_size", None)
+        if self.ghost_batch is None or not isinstance(size, int):
+            return
+        if isinstance(data, ExactData):  # states the batch of all devices
+            size //= self.trainer.world_size
+        at_once = min(size, self.micro_batch or size)
+        if self.ghost_batch > at_once:
+            whole = "a batch on one device has" if at_once == size else "micro_batch lets through the network at once"
+            raise UsageError(
+                f"ghost_batch must be at most the {at_once} examples that {whole}, got {self.ghost_batch}. Set it to"
+                f" {at_once} or less, or make these more."
+            )
 
     def _arranged(self, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
         """The inputs, images among them in the layout of the network."""

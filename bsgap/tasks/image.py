@@ -36,6 +36,9 @@ class ImageClassification(ManualTask):
         compile: Train through `torch.compile`, which pays where a run is long. Each batch size that goes through the
             network is compiled by itself: that of a step (or micro-batch), and of a smaller last one. Evaluation and
             the state dict stay on the plain network. Absent means no.
+        ghost_batch: Examples over which BatchNorm takes its training statistics (ghost batches of Hoffer et al. 2017);
+            absent means all that go through the network at once.
+        decay_norms: Whether weight decay holds for gains and biases of normalisation layers too; absent means yes.
 
     Raises:
         UsageError: An option is out of range, or `initial_weights` does not hold weights of this network.
@@ -53,6 +56,8 @@ class ImageClassification(ManualTask):
         initial_weights: str | None = None,
         seed: int | None = None,
         compile: bool | None = None,
+        ghost_batch: int | None = None,
+        decay_norms: bool | None = None,
     ):
         check_statistics(statistics)
         super().__init__(
@@ -65,6 +70,8 @@ class ImageClassification(ManualTask):
             compile=compile,
             initial_weights=initial_weights,
             seed=seed,
+            ghost_batch=ghost_batch,
+            decay_norms=decay_norms,
         )
         self.statistics = statistics
         self._classes = 0  # of the data

@@ -32,6 +32,9 @@ class LanguageModelling(ManualTask):
         gradient_clip: Largest l2 norm of the gradient of a step; absent means no clipping.
         initial_weights: File with a state dict of the network to start from instead of random weights.
         seed: Seed of the initial weights; absent means the one given to `seed_everything`.
+        ghost_batch: Examples over which BatchNorm takes its training statistics (ghost batches of Hoffer et al. 2017);
+            absent means all that go through the network at once.
+        decay_norms: Whether weight decay holds for gains and biases of normalisation layers too; absent means yes.
 
     Raises:
         UsageError: An option is out of range, or `initial_weights` does not hold weights of this network.
@@ -46,6 +49,8 @@ class LanguageModelling(ManualTask):
         gradient_clip: float | None = None,
         initial_weights: str | None = None,
         seed: int | None = None,
+        ghost_batch: int | None = None,
+        decay_norms: bool | None = None,
     ):
         super().__init__(
             network,
@@ -55,6 +60,8 @@ class LanguageModelling(ManualTask):
             gradient_clip=gradient_clip,
             initial_weights=initial_weights,
             seed=seed,
+            ghost_batch=ghost_batch,
+            decay_norms=decay_norms,
         )
         self.nats, self.accuracy = MeanMetric(), MeanMetric()
         for metric in (self.nats, self.accuracy):

@@ -37,6 +37,9 @@ class SemanticSegmentation(ManualTask):
         compile: Train through `torch.compile`; evaluation and the state dict stay on the plain network. Absent means
             no.
         ignore_label: What a mask holds where a pixel is not labelled.
+        ghost_batch: Examples over which BatchNorm takes its training statistics (ghost batches of Hoffer et al. 2017);
+            absent means all that go through the network at once.
+        decay_norms: Whether weight decay holds for gains and biases of normalisation layers too; absent means yes.
 
     Raises:
         UsageError: An option is out of range, or `initial_weights` does not hold weights of this network.
@@ -55,6 +58,8 @@ class SemanticSegmentation(ManualTask):
         seed: int | None = None,
         compile: bool | None = None,
         ignore_label: int = 255,
+        ghost_batch: int | None = None,
+        decay_norms: bool | None = None,
     ):
         check_statistics(statistics)
         super().__init__(
@@ -67,6 +72,8 @@ class SemanticSegmentation(ManualTask):
             compile=compile,
             initial_weights=initial_weights,
             seed=seed,
+            ghost_batch=ghost_batch,
+            decay_norms=decay_norms,
         )
         self.statistics = statistics
         self.ignore_label = ignore_label

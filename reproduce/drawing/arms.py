@@ -32,6 +32,7 @@ from reproduce.drawing.style import (
 DrawStyle = Literal["default", "steps-post"]
 X_LABELS = {"epoch": "Epochs", "step": "Updates (optimizer steps)", "examples": "Training examples"}
 _SPARSE = 12  # up to so many points a curve carries markers
+STEPPED: tuple[Any, ...] = (*LINE_STYLES, (0, (1, 2.5)), (0, (6, 4)))  # of lines that coincide all are seen
 MARK: dict[str, Any] = {"color": GREY, "linewidth": 0.7, "linestyle": (0, (1, 1.5))}
 
 
@@ -123,7 +124,7 @@ def arm_curves(
 
 def look(index: int, *, stepped: bool = False) -> dict[str, Any]:
     """How the arm in place `index` is drawn: colour and line style."""
-    style = LINE_STYLES[index % len(LINE_STYLES)] if stepped else LINE_STYLES[index // len(PALETTE) % len(LINE_STYLES)]
+    style = STEPPED[index % len(STEPPED)] if stepped else LINE_STYLES[index // len(PALETTE) % len(LINE_STYLES)]
     return {"color": PALETTE[index % len(PALETTE)], "linestyle": style}
 
 

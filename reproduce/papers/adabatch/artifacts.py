@@ -38,7 +38,7 @@ ARTIFACTS = (
     ),
     Artifact(
         "updates", "Test error by number of updates",
-        "The runs of the figure before, over the optimizer steps taken (log scale). All arms pass over the data "
+        "The runs and errors of the figure by epoch, over the optimizer steps taken (log). All arms pass over the data "
         "equally often, so those with larger batches end early. Not a figure of the paper, but what its schedule is "
         "for.",
         "figure", every, _nothing, figures.against_updates,

@@ -50,12 +50,12 @@ def loss(plan: Plan, results: Results) -> Drawn | None:
 
 def error(plan: Plan, results: Results) -> Drawn | None:
     """Test error against epochs."""
-    return _curves(plan, results, "test_error", "Test error (%)", x="epoch", log=False)
+    return _curves(plan, results, "test_error", "Test error (%, log)", x="epoch", log=True)
 
 
 def against_updates(plan: Plan, results: Results) -> Drawn | None:
     """Test error against updates."""
-    return _curves(plan, results, "test_error", "Test error (%)", x="step", log=False)
+    return _curves(plan, results, "test_error", "Test error (%, log)", x="step", log=True)
 
 
 def speedup_frame(plan: Plan, results: Results) -> pd.DataFrame:

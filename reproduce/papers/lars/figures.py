@@ -50,7 +50,7 @@ def curves(plan: Plan, results: Results) -> Drawn | None:
         if found is None or found.empty:
             continue
         shown[name] = pair(plan, name).plain
-        title = METHODS[method].capitalize() if len(plan.networks) == 1 else f"{name}, {METHODS[method]}"
+        title = METHODS[method].replace("w", "W", 1) if len(plan.networks) == 1 else f"{name}, {METHODS[method]}"
         place = {"panel": title, "problem": name, "method": method, "arm": f"batch {batch}", "seed": seed}
         parts.append(found.assign(**place, diverged=results.diverged(trial)))
     if not parts:

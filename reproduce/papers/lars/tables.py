@@ -2,10 +2,12 @@
 
 import math
 
+import numpy as np
 import pandas as pd
 
 from reproduce import arms, drawing
 from reproduce.drawing.tables import ABSENT
+from reproduce.latex import spread
 from reproduce.papers.lars import facts
 from reproduce.papers.lars.problems import LARS, METHODS, SGD
 from reproduce.papers.lars.trials import accuracies, norm_frame, pair
@@ -63,9 +65,8 @@ def _role(layer: str, layers: list[str]) -> str:
 
 
 def _several(values: pd.Series) -> str:
-    """Mean and deviation over seeds, with three significant digits."""
+    """Mean and deviation over seeds."""
     finite = [value for value in values if math.isfinite(value)]
     if not finite:
         return ABSENT
-    text = f"{sum(finite) / len(finite):.3g}"
-    return f"{text} ± {pd.Series(finite).std():.2g}" if len(finite) > 1 else text
+    return spread(float(np.mean(finite)), float(np.std(finite, ddof=1)) if len(finite) > 1 else None)

@@ -13,7 +13,7 @@ from reproduce.study import Plan
 
 Drawn = tuple[Figure, pd.DataFrame]
 EPOCHS, UPDATES = "by epochs", "by updates"
-X_LABELS = {EPOCHS: "Epochs", UPDATES: "Updates (optimizer steps, log)"}
+X_LABELS = {EPOCHS: "Epochs", UPDATES: "Updates (optimizer steps)"}
 
 
 def _footer(plan: Plan, results: Results, names: Sequence[str], *notes: str, of: Sequence[str] = ()) -> drawing.Footer:
@@ -66,8 +66,8 @@ def _compared(
     milestones = SCHEDULES[plan.scale].milestones
     figure = drawing.arm_curves(
         frame, _footer(plan, results, drawn, _sizes(plan), of=("WRN-Nesterov",) if metric == "test_accuracy" else ()),
-        y_label=label, x="x", x_label={name: X_LABELS.get(name, "Epochs") for name in names}, log_x={UPDATES},
-        log_y=log, marks={name: milestones for name in names if name != UPDATES}, marks_label="milestones",
+        y_label=label, x="x", x_label={name: X_LABELS.get(name, "Epochs") for name in names}, log_y=log,
+        marks={name: milestones for name in names if name != UPDATES}, marks_label="milestones",
     )  # fmt: skip
     return figure, frame
 
@@ -101,13 +101,13 @@ def optimizers(plan: Plan, results: Results) -> Drawn | None:
 
 
 def larger(plan: Plan, results: Results) -> Drawn | None:
-    """Fig. 5: test accuracy by updates where the rate, or the momentum too, is larger from the start."""
-    keys = tuple(key for key in LABELS if key != "hybrid")
-    frame = _both(plan, results, "test_accuracy", keys)
+    """Fig. 5: test accuracy where the rate, or the momentum too, is larger from the start, beside the others."""
+    frame = _both(plan, results, "test_accuracy", tuple(LABELS))
     if frame.empty:
         return None
+    labels = X_LABELS | {UPDATES: "Updates (optimizer steps, log)"}
     figure = drawing.arm_curves(
-        frame, _footer(plan, results, (MAIN,), _sizes(plan)), y_label="Test accuracy (%)", x="x", x_label=X_LABELS,
+        frame, _footer(plan, results, (MAIN,), _sizes(plan)), y_label="Test accuracy (%)", x="x", x_label=labels,
         log_x={UPDATES},
     )  # fmt: skip
     return figure, frame

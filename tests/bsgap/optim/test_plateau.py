@@ -15,7 +15,7 @@ def test_patience_counts_looks_without_improvement():
 
 def test_mode_and_least_change():
     plateau = Plateau("max", min_delta=0.1)
-    assert [plateau.passed(value) for value in (0.5, 0.55, 0.6, 0.65)] == [False, True, False, True]
+    assert [plateau.passed(value) for value in (0.5, 0.55, 0.75, 0.8)] == [False, True, False, True]
 
 
 def test_not_a_number_is_no_improvement_and_none_no_look():

@@ -106,4 +106,6 @@ def test_a_schedule_that_ends_between_milestones():
 def test_the_study_has_what_the_issue_asks_for():
     names = [artifact.name for artifact in adabatch.STUDY.artifacts]
     assert {"loss", "error", "speedup", "updates", "schedule"} <= set(names)
-    assert all(artifact.caption.endswith(".") or artifact.caption.endswith(". ") for artifact in adabatch.STUDY.artifacts)
+    assert all(
+        artifact.caption.endswith(".") or artifact.caption.endswith(". ") for artifact in adabatch.STUDY.artifacts
+    )

@@ -44,9 +44,7 @@ def test_a_level_batch_behind_one_that_is_not_counts_for_nothing():
 def test_means_decide_where_intervals_are_wide():
     found = knee(curve(20, 20.2, 24, spread=3.0), 16, 1.0)
     assert (found.batch, found.shown, found.beyond) == (32, 16, None)
-    assert found.words().endswith(
-        "; by the intervals level nowhere beyond the base, 16, and nowhere shown not to be"
-    )
+    assert found.words().endswith("; by the intervals level nowhere beyond the base, 16, and nowhere shown not to be")
 
 
 def test_a_batch_of_which_a_run_diverged_is_not_level():

@@ -61,7 +61,7 @@ def test_the_schedules_are_what_the_runs_did(results):
             assert rows["Noise scale", phase.start] == pytest.approx(noise)
 
 
-@pytest.mark.parametrize(("name", "keys"), [("fig2", 3), ("fig3", 3), ("fig5", 4)])
+@pytest.mark.parametrize(("name", "keys"), [("fig2", 3), ("fig3", 3), ("fig5", 5)])
 def test_curves_come_by_epochs_and_by_updates(name, keys, results):
     _, frame = draw(name, results)
     assert frame["panel"].unique().tolist() == ["by epochs", "by updates"]

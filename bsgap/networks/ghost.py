@@ -1,0 +1,205 @@
+"""Ghost BatchNorm: training statistics over small parts of a batch, as if each part were a batch of its own.
+
+Hoffer, Hubara, Soudry 2017 (arXiv:1705.08741), algorithm 1. A large batch B is cut into ghost batches B_i of n
+consecutive examples, and each is normalised by its own mean and variance, so that BatchNorm does at every batch size
+what it does at batch size n:
+
+    y = γ (x - μ_i) / √(σ²_i + ε) + β    for the examples of B_i.
+
+All ghost batches go through the same few kernels; there is no loop over them.
+"""
+
+from typing import Any, Literal, get_args
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import batch_norm
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from bsgap.errors import UsageError
+from bsgap.networks.ghost_function import Parts, normalised, parts_of
+
+Updates = Literal["step", "chunk"]
+"""How the running averages r of a GhostBatchNorm follow the statistics s_1, ..., s_k of the ghost batches of a step.
+
+- `step`: once, r ← (1 - m) r + m Σ_i n_i s_i / Σ_i n_i, with momentum m, whatever the number of ghost batches.
+- `chunk`: as if one came after the other, r ← (1 - m) r + m s_i, which is what the authors' code does. The momentum
+  of a step is then 1 - (1 - m)^k, so the averages of a large batch forget faster.
+
+With no momentum (None) both are plain averages, over the steps or over the ghost batches.
+"""
+
+
+class _GhostBatchNorm(_BatchNorm):
+    """What the layers have in common."""
+
+    def __init__(
+        self,
+        num_features: int,
+        size: int,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        affine: bool = True,
+        track_running_stats: bool = True,
+        updates: Updates = "step",
+        **placement: Any,
+    ) -> None:
+        super().__init__(num_features, eps, momentum, affine, track_running_stats, **placement)
+        _check(size, updates)
+        self.size = size
+        self.updates: Updates = updates
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """The normalised `inputs` `(batch, channels, ...)`, in their type and layout.
+
+        Raises:
+            UsageError: In training, the first batch is smaller than a ghost batch, or a ghost batch has but one value a
+                channel.
+        """
+        self._check_input_dim(inputs)
+        if not self.training:
+            return batch_norm(
+                inputs, self.running_mean, self.running_var, self.weight, self.bias,
+                training=self.running_mean is None, eps=self.eps,
+            )  # fmt: skip
+        parts = parts_of(inputs, self.size)
+        if len(inputs) < self.size and not self._has_trained():
+            raise UsageError(
+                f"ghost_batch: a ghost batch of {self.size} examples does not fit the batch of {len(inputs)} that goes"
+                f" through the network. Set it to at most {len(inputs)}, or use larger batches."
+            )
+        outputs, mean, variance = normalised(inputs, self.weight, self.bias, parts, self.eps)
+        self._follow(parts, mean, variance)
+        return outputs
+
+    def _has_trained(self) -> bool:
+        """Whether a batch has been normalised before: then a smaller one is the rest at the end of an epoch."""
+        return self.num_batches_tracked is not None and int(self.num_batches_tracked) > 0
+
+    @torch.no_grad()
+    def _follow(self, parts: Parts, mean: Tensor, variance: Tensor) -> None:
+        """Move the running averages, by `mean` and unbiased `variance` `(ghosts, channels)`."""
+        if self.running_mean is None or self.running_var is None or self.num_batches_tracked is None:
+            return
+        each = self.updates == "chunk"
+        updates = parts.count if each else 1
+        self.num_batches_tracked += updates
+        shares = parts.sizes(mean) / parts.examples
+        keep: float | Tensor
+        if self.momentum is None:
+            share = 1 / self.num_batches_tracked.to(mean)
+            keep, shares = 1 - updates * share, share.expand(updates) if each else share * shares
+        elif each:  # one after the other: what comes early is forgotten by what comes late
+            ages = torch.arange(updates - 1, -1, -1, dtype=mean.dtype, device=mean.device)
+            keep, shares = (1 - self.momentum) ** updates, self.momentum * (1 - self.momentum) ** ages
+        else:
+            keep, shares = 1 - self.momentum, self.momentum * shares
+        for running, found in ((self.running_mean, mean), (self.running_var, variance)):
+            running.mul_(keep).add_((shares @ found).to(running.dtype))
+
+    def extra_repr(self) -> str:
+        """Size and updates beside the options of BatchNorm."""
+        return f"{super().extra_repr()}, size={self.size}, updates={self.updates}"
+
+
+class GhostBatchNorm1d(_GhostBatchNorm, nn.BatchNorm1d):
+    """Ghost BatchNorm of inputs `(batch, channels)` or `(batch, channels, length)`; see `GhostBatchNorm2d`."""
+
+
+class GhostBatchNorm2d(_GhostBatchNorm, nn.BatchNorm2d):
+    """Ghost BatchNorm of inputs `(batch, channels, height, width)`.
+
+    In training each `size` consecutive examples are normalised by their own mean and variance. Where the batch is no
+    multiple of `size` the last ghost batch is smaller, and has statistics of its own; if that left it a single value a
+    channel, which has no variance, it is joined with the one before. In evaluation, and in its parameters, buffers and
+    state dict, the layer is BatchNorm.
+
+    A batch smaller than `size` is refused when it is the first: the size is then a mistake. Later it is what is left at
+    the end of an epoch, and one ghost batch.
+
+    Example:
+        >>> import torch
+        >>> layer = GhostBatchNorm2d(3, size=32)
+        >>> images = torch.randn(96, 3, 8, 8)
+        >>> plain = torch.nn.BatchNorm2d(3)
+        >>> torch.allclose(layer(images)[32:64], plain(images[32:64]), atol=1e-5)
+        True
+
+    Args:
+        num_features: Channels.
+        size: Examples in a ghost batch.
+        eps: ε.
+        momentum: Share of the new in the running averages; None for plain averages.
+        affine: Whether there are γ and β.
+        track_running_stats: Whether there are running averages.
+        updates: How they follow, see `bsgap.networks.ghost.Updates`.
+
+    Raises:
+        UsageError: `size` is below 1, or `updates` unknown.
+    """
+
+
+KINDS: dict[type[_BatchNorm], type[_GhostBatchNorm]] = {
+    nn.BatchNorm1d: GhostBatchNorm1d,
+    nn.BatchNorm2d: GhostBatchNorm2d,
+}
+
+
+def ghost_batch_norm(model: nn.Module, size: int, updates: Updates = "step") -> nn.Module:
+    """Let every BatchNorm of `model` take its training statistics over ghost batches of `size` examples, in place.
+
+    Parameters, buffers and the names in the state dict stay what they are; an optimizer built before goes on with
+    them. `plain_batch_norm` is the way back. Layers that are GhostBatchNorm already get the new size.
+
+    >>> from bsgap.networks import CifarResNet
+    >>> network = ghost_batch_norm(CifarResNet(8), size=64)
+    >>> network.features[1]
+    GhostBatchNorm2d(16, eps=1e-05, momentum=0.1, affine=True, track_running_stats=True, size=64, updates=step)
+
+    Args:
+        model: Any module.
+        size: Examples in a ghost batch.
+        updates: How the running averages follow, see `bsgap.networks.ghost.Updates`.
+
+    Returns:
+        `model`.
+
+    Raises:
+        UsageError: `size` is below 1 or `updates` unknown, the model has no BatchNorm, or one of another kind, such as
+            SyncBatchNorm, whose statistics are those of all devices.
+    """
+    _check(size, updates)
+    norms = [module for module in model.modules() if isinstance(module, _BatchNorm)]
+    if not norms:
+        raise UsageError("ghost_batch: the network has no BatchNorm layer. Leave it out, or choose another network.")
+    for norm in norms:
+        if isinstance(norm, nn.SyncBatchNorm):
+            raise UsageError(
+                "ghost_batch: SyncBatchNorm takes its statistics over all devices, ghost batches over few examples."
+                " Leave one of the two out."
+            )
+        if type(norm) not in KINDS and not isinstance(norm, _GhostBatchNorm):
+            names = " and ".join(kind.__name__ for kind in KINDS)
+            raise UsageError(f"ghost_batch: expected BatchNorm layers of type {names}, got {type(norm).__name__}.")
+
+    for norm in norms:  # the layer itself becomes one of the other kind: whoever refers to it goes on with it
+        norm.__class__ = KINDS.get(type(norm), type(norm))
+        norm.size, norm.updates = size, updates  # type: ignore[assignment]
+    return model
+
+
+def plain_batch_norm(model: nn.Module) -> nn.Module:
+    """Make every GhostBatchNorm of `model` a BatchNorm again, in place, and return it: undoes `ghost_batch_norm`."""
+    plain = {ghost: kind for kind, ghost in KINDS.items()}
+    for norm in model.modules():
+        if type(norm) in plain:
+            del norm.size, norm.updates
+            norm.__class__ = plain[type(norm)]  # type: ignore[index]
+    return model
+
+
+def _check(size: int, updates: str) -> None:
+    if size < 1:
+        raise UsageError(f"ghost_batch must be at least 1, got {size}.")
+    if updates not in get_args(Updates):
+        raise UsageError(f"updates must be one of {', '.join(get_args(Updates))}, got {updates!r}.")

@@ -1,0 +1,183 @@
+"""The arithmetic of Ghost BatchNorm: equal ghost batches in a few kernels, forward and backward.
+
+With μ and r = 1/√(σ² + ε) of a ghost batch of n values a channel, x̂ = (x - μ) r and y = γ x̂ + β,
+
+    dx = γ r (dy - mean(dy) - x̂ mean(dy x̂)) = a dy + b x + c,
+
+where a, b and c are one number for each ghost batch and channel. So a pass is some sums and multiply-adds over the
+batch as it lies in memory: `(ghosts, positions, channels)`, in rows of channels (channels-last images, vectors), or
+`(ghosts, examples, channels, positions)`, in planes. Nothing is copied into another order.
+
+On a CPU, where a temporary of the size of the batch costs as much as all the arithmetic, PyTorch's own kernels do what
+they can: GroupNorm with a channel a group is the normalisation of a ghost batch in rows, and of an example in planes;
+BatchNorm in evaluation is a multiply-add with float32 coefficients, also of a batch in less.
+"""
+
+import torch
+from torch import Tensor
+
+aten = torch.ops.aten
+LANES = 1024  # values along which coefficients are laid out, so that a kernel runs over long stretches of memory
+
+
+def forward(x: Tensor, gain: Tensor, shift: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:
+    """Normalise each ghost batch, then multiply by `gain` and add `shift` `(channels,)`, which are float32 at least.
+
+    Args:
+        x: `(ghosts, positions, channels)` or `(ghosts, examples, channels, positions)`, contiguous.
+        gain: γ.
+        shift: β.
+        eps: ε.
+
+    Returns:
+        y, in the type of `x`, and mean and biased variance `(ghosts, channels)`, in that of `gain`.
+    """
+    rows, exact = x.ndim == 3, x.dtype == gain.dtype
+    if x.device.type != "cpu":
+        variance, mean = torch.var_mean(x.to(gain.dtype), _positions(x), correction=0)
+        return _scaled(x, gain, shift, mean, variance, eps, torch.empty_like(x)), mean, variance
+    if not rows:
+        return _forward_planes(x, gain, shift, eps)
+    if exact:
+        mean = x.mean(1)
+        y = torch.sub(x, mean[:, None])
+        variance = y.mul_(y).mean(1)  # in what the outputs will overwrite: no temporary
+        return _scaled(x, gain, shift, mean, variance, eps, y), mean, variance
+    # The kernel takes the variance as E[x²] - μ² in float32, which is exact enough for values of 8 or 11 bits.
+    ghosts, positions, channels = x.shape
+    images = x.view(ghosts, positions, 1, channels).permute(0, 3, 1, 2)
+    y, mean, inverse = aten.native_group_norm(images, gain, shift, ghosts, channels, positions, channels, eps)
+    return y.permute(0, 2, 3, 1), mean, inverse.pow(-2).sub_(eps).clamp_(min=0)
+
+
+def _forward_planes(x: Tensor, gain: Tensor, shift: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:
+    ghosts, examples, channels, positions = x.shape
+    images = x.view(-1, channels, positions)
+    one, zero = (torch.full((channels,), value, dtype=gain.dtype) for value in (1.0, 0.0))
+    # ε is 0 so that the variances come back as they are: the outputs are not used, only their memory.
+    y, means, inverses = aten.native_group_norm(images, one, zero, len(images), channels, positions, channels, 0.0)
+    means, inverses = (found.view(ghosts, examples, channels) for found in (means, inverses))
+    mean = means.mean(1)
+    variance = (inverses.pow(-2) + (means - mean[:, None]).square()).mean(1)
+    if x.dtype == gain.dtype:
+        return _scaled(x, gain, shift, mean, variance, eps, y.view(x.shape)), mean, variance
+    del y
+    scale = gain * (variance + eps).rsqrt()
+    return _multiply_add(x, scale, shift - mean * scale), mean, variance
+
+
+def backward(dy: Tensor, x: Tensor, gain: Tensor, mean: Tensor, inverse: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Gradients of what `forward` gives.
+
+    Args:
+        dy: Gradient of y.
+        x: As in `forward`.
+        gain: γ `(channels,)`.
+        mean: μ `(ghosts, channels)`.
+        inverse: r.
+
+    Returns:
+        dx, and Σ dy x̂ and Σ dy `(ghosts, channels)`.
+    """
+    exact, positions = x.dtype == gain.dtype, _positions(x)
+    n = x.shape[1] if x.ndim == 3 else x.shape[1] * x.shape[3]
+    a = gain * inverse
+    if x.device.type != "cpu":
+        zero = torch.zeros(1, dtype=gain.dtype, device=x.device)
+        sums = dy.sum(positions, dtype=gain.dtype)
+        products = (torch.addcmul(zero, dy, x).sum(positions) - mean * sums) * inverse
+        dx = torch.empty_like(x)
+    elif x.ndim == 4:
+        dx, products, sums = _sums_in_planes(dy, x, a, mean, inverse)
+    else:
+        dx = torch.mul(dy, x)  # in what the result will overwrite
+        add = torch.sum if exact else _sum_of_halves
+        sums = add(dy, 1)
+        products = (add(dx, 1) - mean * sums) * inverse
+    b = -a * inverse * products / n
+    c = -a * sums / n - b * mean
+    if x.device.type == "cpu" and not exact:
+        if x.ndim == 4:
+            return dx.add_(_multiply_add(x, b, c)), products, sums  # which has a·dy in it already
+        lanes = _lanes(x, LANES)
+        out, a, b, c = dx.view(lanes), *(_dithered(each, lanes, x.dtype) for each in (a, b, c))
+        torch.addcmul(c, x.view(lanes), b, out=out)
+        torch.addcmul(out, dy.view(lanes), a, out=out)
+        return dx, products, sums
+    torch.addcmul(_spread(c, x), x, _spread(b, x), out=dx)
+    torch.addcmul(dx, dy, _spread(a, x), out=dx)
+    return dx, products, sums
+
+
+def _positions(x: Tensor) -> tuple[int, ...]:
+    """Dimensions over which a ghost batch has one mean."""
+    return (1,) if x.ndim == 3 else (1, 3)
+
+
+def _spread(coefficients: Tensor, x: Tensor) -> Tensor:
+    """Numbers `(ghosts, channels)` in a shape that broadcasts to `x`."""
+    return coefficients[:, None] if x.ndim == 3 else coefficients[:, None, :, None]
+
+
+def _scaled(
+    x: Tensor, gain: Tensor, shift: Tensor, mean: Tensor, variance: Tensor, eps: float, out: Tensor
+) -> Tensor:  # fmt: skip
+    scale = gain * (variance + eps).rsqrt()
+    return torch.addcmul(_spread(shift - mean * scale, x), x, _spread(scale, x), out=out)
+
+
+def _repeated(coefficients: Tensor, x: Tensor) -> Tensor:
+    """Numbers `(ghosts, channels)`, one for each plane of `x`."""
+    return _spread(coefficients, x)[..., 0].expand(x.shape[:3]).flatten()
+
+
+def _multiply_add(x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+    """`x * scale + shift` for planes in less than float32, with coefficients in float32."""
+    scale, shift = _repeated(scale, x), _repeated(shift, x)
+    planes = x.view(1, len(scale), -1)
+    y = aten.native_batch_norm(
+        planes, scale, shift, torch.zeros_like(scale), torch.ones_like(scale), False, 0.0, 0.0
+    )[0]  # fmt: skip
+    return y.view(x.shape)
+
+
+def _sums_in_planes(dy: Tensor, x: Tensor, a: Tensor, mean: Tensor, inverse: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """dx = a dy for a start (nothing where it would not be used), Σ dy x̂, and Σ dy."""
+    low = x.dtype != a.dtype
+    a, mean = _repeated(a, x), _repeated(mean, x)
+    planes = (1, len(a), x.shape[-1])
+    dx, products, sums = aten.native_batch_norm_backward(
+        dy.view(planes), x.view(planes), a, mean, torch.ones_like(a), None, None, False, 0.0, [low, True, True]
+    )
+    products, sums = (found.view(x.shape[:3]).sum(1) for found in (products, sums))
+    return dx.view(x.shape) if low else torch.empty_like(x), products * inverse, sums
+
+
+def _lanes(x: Tensor, length: int) -> tuple[int, int, int]:
+    """A shape for rows in which several positions, a power of 2, count as one, up to so many values."""
+    ghosts, positions, channels = x.shape
+    times = 1
+    while positions % (2 * times) == 0 and 2 * times * channels <= length:
+        times *= 2
+    return ghosts, positions // times, times * channels
+
+
+def _sum_of_halves(x: Tensor, dim: int) -> Tensor:
+    """Sums over the positions of rows in less than float32: many short ones, whose roundings cancel, in float32."""
+    ghosts, _, channels = x.shape
+    return x.view(_lanes(x, LANES)).sum(dim).float().view(ghosts, -1, channels).sum(1)
+
+
+def _dithered(coefficients: Tensor, lanes: tuple[int, int, int], dtype: torch.dtype) -> Tensor:
+    """Numbers `(ghosts, channels)` for the lanes of rows, rounded to `dtype` now up, now down: right in the mean.
+
+    Rounded all in one direction, c would give dx a mean, and every position would add to the error of a weight's
+    gradient.
+    """
+    ghosts, _, length = lanes
+    times = length // coefficients.shape[1]
+    _, exponent = torch.frexp(coefficients)
+    gap = torch.ldexp(torch.full_like(coefficients, torch.finfo(dtype).eps), exponent - 1)  # to the next number
+    steps = (torch.arange(times, dtype=coefficients.dtype) + 0.5) / times - 0.5
+    spread = coefficients[:, None] + steps[:, None] * gap[:, None]
+    return spread.to(dtype).view(ghosts, 1, length)

@@ -1,0 +1,357 @@
+"""The ramp on somebody's module and somebody's data: DataLoaders, data modules, micro-batches, metrics."""
+
+import copy
+
+import pytest
+import pytorch_lightning as pl
+import torch
+from ramped import (
+    BASE,
+    N,
+    OwnData,
+    OwnTask,
+    Somebody,
+    Stated,
+    TwoClosures,
+    dataloader,
+    once_an_epoch,
+    sizes,
+    tensors,
+    train,
+)
+from torch.optim.lr_scheduler import OneCycleLR, ReduceLROnPlateau, StepLR
+from torch.utils.data import BatchSampler, DataLoader, IterableDataset, RandomSampler, TensorDataset
+
+from bsgap.callbacks import BatchSizeRamp
+from bsgap.errors import UsageError
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.*does not have many workers"),
+    pytest.mark.filterwarnings("ignore:You defined a `validation_step` but have no"),
+    pytest.mark.filterwarnings("ignore:Total length of `list` across ranks is zero"),
+]
+K = N // BASE
+RAMPED = [[8] * 12, [16] * 6, [32] * 3, [64, 32]]
+
+
+class Hyper(pl.LightningDataModule):
+    """States its batch size in its hyperparameters."""
+
+    def __init__(self, batch_size=BASE):
+        super().__init__()
+        self.save_hyperparameters()
+
+    def train_dataloader(self):
+        return dataloader(self.hparams.batch_size)
+
+
+class WithLoader(Somebody):
+    """A module that makes its own loader."""
+
+    def __init__(self, batch_size=BASE):
+        super().__init__()
+        self.save_hyperparameters()
+        self.batch_size = batch_size
+
+    def train_dataloader(self):
+        return dataloader(self.batch_size)
+
+
+def with_batch_sampler():
+    data = TensorDataset(*tensors())
+    return DataLoader(data, batch_sampler=BatchSampler(RandomSampler(data), BASE, drop_last=False))
+
+
+@pytest.mark.parametrize("make", [Stated, Hyper, dataloader, with_batch_sampler, lambda: dataloader(num_workers=1)])
+def test_it_grows_between_epochs(make):
+    module, data = Somebody(), make()
+    trainer = train(module, data, BatchSizeRamp(factor=2, every=1))
+    assert sizes(module) == RAMPED
+    assert module.per_epoch == [len(epoch) for epoch in RAMPED]
+    assert once_an_epoch(module)
+    stated = data if isinstance(data, Stated) else getattr(data, "hparams", None) or data.batch_sampler
+    assert stated.batch_size == BASE
+    assert trainer.reload_dataloaders_every_n_epochs == 0
+
+
+def test_workers_that_persist_follow():
+    module = Somebody()
+    train(module, dataloader(num_workers=1, persistent_workers=True), BatchSizeRamp(factor=2, every=1))
+    assert sizes(module) == RAMPED
+
+
+def test_a_module_with_a_loader_of_its_own():
+    module = WithLoader()
+    trainer = pl.Trainer(
+        max_epochs=4, callbacks=[BatchSizeRamp(factor=2, every=1)], logger=False, enable_checkpointing=False,
+        enable_progress_bar=False, enable_model_summary=False, accelerator="cpu",
+    )  # fmt: skip
+    trainer.datamodule_n = N
+    trainer.fit(module)
+    assert sizes(module) == RAMPED
+    assert module.batch_size == module.hparams.batch_size == BASE
+
+
+def test_it_is_loaded_anew_only_where_the_size_changes_and_validation_data_never():
+    module, data = Somebody(), Stated(validation=True)
+    train(module, data, BatchSizeRamp(factor=2, milestones=[2, 5]), max_epochs=8)
+    assert data.loaded == 3
+    assert data.validated == 1
+
+
+def test_steps_take_effect_at_the_end_of_their_epoch():
+    module = Somebody()
+    train(module, dataloader(), BatchSizeRamp(sizes=[16, 24, 32], milestones=[3, 13, 14], unit="steps"), max_epochs=3)
+    assert sizes(module) == [[8] * 12, [16] * 6, [32] * 3]
+
+
+def test_the_last_batch_is_dropped():
+    module = Somebody()
+    train(module, dataloader(n=100, drop_last=True), BatchSizeRamp(factor=3, every=1), max_epochs=3)
+    assert sizes(module) == [[8] * 12, [24] * 4, [72]]
+
+
+@pytest.mark.parametrize("n", [N, 100])
+@pytest.mark.parametrize("drop_last", [False, True])
+@pytest.mark.parametrize("make", [Stated, dataloader])
+def test_schedules_end_where_they_would_without_a_ramp(make, drop_last, n):
+    for schedule in (
+        lambda optimizer, trainer: StepLR(optimizer, 5, 0.7),
+        lambda optimizer, trainer: OneCycleLR(optimizer, 0.1, total_steps=trainer.estimated_stepping_batches),
+    ):
+        found = []
+        for callbacks in ([], [BatchSizeRamp(factor=2, every=1)]):
+            trainer = train(Somebody(schedule), make(BASE, n, drop_last), *callbacks)
+            last = trainer.lr_scheduler_configs[0].scheduler
+            found.append((last.last_epoch, last.get_last_lr()))
+        assert found[0] == found[1]
+        assert found[0][0] == 4 * (n // BASE if drop_last else -(-n // BASE))
+
+
+def test_schedules_by_epochs_are_left_alone():
+    trainer = train(
+        Somebody(lambda optimizer, _: StepLR(optimizer, 2, 0.5), "epoch"),
+        dataloader(),
+        BatchSizeRamp(factor=2, every=1),
+    )
+    assert trainer.lr_scheduler_configs[0].scheduler.last_epoch == 4
+
+
+def gradients(module, batch):
+    """The gradient of the mean loss over a batch, at the module's weights."""
+    twin = copy.deepcopy(module)
+    inputs, targets = tensors(module.n)
+    twin.zero_grad()
+    torch.nn.functional.mse_loss(twin.layer(inputs[batch]), targets[batch]).backward()
+    return torch.cat([parameter.grad.flatten() for parameter in twin.parameters()])
+
+
+@pytest.mark.parametrize("n", [N, 99, 125])
+@pytest.mark.parametrize("drop_last", [False, True])
+@pytest.mark.parametrize("make", [Stated, dataloader, OwnData])
+def test_micro_batches_take_the_step_of_the_whole_batch(make, drop_last, n):
+    """Also the last, incomplete group of an epoch, which Lightning alone would divide by too much."""
+    groups, errors = [], []
+
+    class Checks(pl.Callback):
+        """After the ramp: what the optimizer is about to use, against the mean over all examples since the last step."""
+
+        def __init__(self):
+            self.batch = []
+
+        def on_train_batch_start(self, trainer, module, batch, batch_idx):
+            self.batch += (batch[0][:, 0] * n).round().int().tolist()
+
+        def on_before_optimizer_step(self, trainer, module, optimizer):
+            taken = torch.cat([parameter.grad.flatten() for parameter in module.parameters()])
+            errors.append((taken - gradients(module, self.batch)).abs().max().item())
+            groups.append(len(self.batch))
+            self.batch = []
+
+    module = Somebody()
+    module.n = n
+    data = make(BASE, n, "drop" if drop_last else "keep") if make is OwnData else make(BASE, n, drop_last)
+    trainer = train(module, data, BatchSizeRamp(factor=2, every=1, micro_batch=8), Checks())
+    assert max(errors) < 1e-6
+    assert trainer.accumulate_grad_batches == 1
+    used = n - n % 8 if drop_last else n  # a micro-batch is what the loader drops
+    expected = []
+    for size in (8, 16, 32, 64):
+        expected += [size] * (used // size) + ([used % size] if used % size else [])
+    assert groups == expected
+    assert max(len(batch) for epoch in module.seen for batch in epoch) == 8
+
+
+def test_micro_batches_schedules_and_the_estimate():
+    schedule = lambda optimizer, trainer: OneCycleLR(optimizer, 0.1, total_steps=trainer.estimated_stepping_batches)  # noqa: E731
+    trainer = train(Somebody(schedule), dataloader(16), BatchSizeRamp(factor=2, every=1, micro_batch=8), max_epochs=3)
+    assert trainer.lr_scheduler_configs[0].scheduler.last_epoch == 3 * 6
+    assert trainer.global_step == 6 + 3 + 2
+
+
+def test_batches_that_the_trainer_accumulates_count_for_the_size():
+    module, ramp = Somebody(), BatchSizeRamp(factor=2, every=1)
+    trainer = train(module, dataloader(), ramp, accumulate_grad_batches=2, max_epochs=3)
+    assert sizes(module) == [[8] * 12, [16] * 6, [32] * 3]
+    assert [stage.batch_size for stage in ramp.history] == [16, 32, 64]
+    assert trainer.accumulate_grad_batches == 2
+    assert trainer.global_step == 6 + 3 + 2
+
+
+@pytest.mark.parametrize(
+    ("task", "source", "metric"),
+    [
+        (Somebody, Stated, "loss"),
+        (Somebody, Stated, "validation_loss"),
+        (Somebody, OwnData, "loss"),
+        (OwnTask, Stated, "validation_loss"),
+        (OwnTask, OwnData, "validation_loss"),
+    ],
+)
+def test_it_grows_when_a_metric_stops_improving(task, source, metric):
+    """A metric of training or validation; here any change is too small, so it grows after every second look."""
+    module, data = task(), source(validation=True)
+    ramp = BatchSizeRamp(factor=2, maximum=32, monitor=metric, min_delta=1e6, patience=1)
+    train(module, data, ramp, max_epochs=6)
+    assert sizes(module) == [[8] * 12] * 3 + [[16] * 6] * 2 + [[32] * 3]
+    assert module.per_epoch == [12, 12, 12, 6, 6, 3]
+    assert once_an_epoch(module)
+
+
+def test_a_metric_that_improves_lets_the_batch_be():
+    module = Somebody(rate=1e-3)
+    train(module, Stated(), BatchSizeRamp(factor=2, maximum=32, monitor="loss"), max_epochs=4)
+    assert sizes(module) == [[8] * 12] * 4
+
+
+def test_it_looks_only_after_validations():
+    module = Somebody()
+    ramp = BatchSizeRamp(factor=2, maximum=32, monitor="validation_loss", min_delta=1e6)
+    train(module, Stated(validation=True), ramp, max_epochs=7, check_val_every_n_epoch=2)
+    assert [epoch[0] for epoch in sizes(module)] == [8, 8, 8, 8, 16, 16, 32]
+
+
+class Silent(pl.LightningDataModule):
+    """States no batch size."""
+
+    def train_dataloader(self):
+        return dataloader()
+
+
+class Deaf(Stated):
+    """States one, and heeds it not."""
+
+    def train_dataloader(self):
+        return dataloader(BASE)
+
+
+class Endless(IterableDataset):
+    def __iter__(self):
+        return iter([])
+
+
+class Manual(Somebody):
+    """Takes its steps itself."""
+
+    def __init__(self, schedule=None):
+        super().__init__(schedule)
+        self.automatic_optimization = False
+
+    def training_step(self, batch, batch_idx):
+        optimizer = self.optimizers()
+        optimizer.zero_grad()
+        self.manual_backward(super().training_step(batch, batch_idx))
+        optimizer.step()
+
+
+STEP = lambda optimizer, trainer: StepLR(optimizer, 5, 0.7)  # noqa: E731
+
+
+class Odd(BatchSampler):
+    pass
+
+
+@pytest.mark.parametrize(
+    ("module", "data", "ramp", "message"),
+    [
+        (Somebody, Silent, {}, "the data module Silent states none. Give it an attribute batch_size that its train_data"),
+        (Somebody, Deaf, {}, "Deaf.batch_size was set to 16, but its train_dataloader() still gives batches of 8"),
+        (Somebody, lambda: DataLoader(Endless(), batch_size=8), {}, "an IterableDataset has none"),
+        (
+            Somebody, lambda: DataLoader(TensorDataset(*tensors()), batch_sampler=Odd(range(N), 8, False)), {},
+            "the ramp changes the batch size of torch's BatchSampler, and this DataLoader has a Odd",
+        ),
+        (Somebody, lambda: [dataloader(), dataloader()], {}, "the ramp changes the batch size of one DataLoader, and got"),
+        (Somebody, dataloader, {"every": 0.5}, "ramp.every: these data can change their batch size only between two ep"),
+        (
+            Somebody, dataloader, {"every": None, "milestones": [1, 1.5]},
+            "ramp.milestones: these data can change their batch size only between two epochs, and a milestone is 1.5",
+        ),
+        (Somebody, dataloader, {"micro_batch": 12}, "ramp.micro_batch must divide the batches that are larger, got 12"),
+        (Manual, dataloader, {"micro_batch": 8}, "Manual takes its steps itself (manual optimisation), so nobody else"),
+        (lambda: Manual(STEP), dataloader, {}, "Manual moves its learning-rate schedules itself"),
+        (lambda: Somebody(STEP, frequency=2), dataloader, {}, "a learning-rate schedule advances every 2 steps"),
+        (
+            Somebody, dataloader, {"every": None, "monitor": "accuracy", "maximum": 32},
+            "ramp.monitor: no metric accuracy has been logged at the end of an epoch, but loss. Log it",
+        ),
+        (
+            Somebody, dataloader, {"every": None, "monitor": "loss", "maximum": 97},
+            "ramp.maximum must be at most the 96 training examples, got 97",
+        ),
+        (lambda: Somebody(norm=True), lambda: dataloader(n=97), {}, "the ramp leaves a last batch of 1 in an epoch of"),
+        (
+            lambda: Somebody(optimizer=TwoClosures), dataloader, {"micro_batch": 8},
+            "ramp.micro_batch: the optimizer evaluates its closure more than once a step (as SAM does)",
+        ),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_honoured(module, data, ramp, message):
+    with pytest.raises(UsageError) as error:
+        train(module(), data(), BatchSizeRamp(**{"factor": 2, "every": 1} | ramp))
+    assert message in str(error.value)
+
+
+def test_a_schedule_that_watches_a_metric_with_every_step():
+    class Watching(Somebody):
+        def configure_optimizers(self):
+            optimizer = self.optimizer(self.parameters())
+            scheduler = {"scheduler": ReduceLROnPlateau(optimizer), "interval": "step", "monitor": "loss"}
+            return {"optimizer": optimizer, "lr_scheduler": scheduler}
+
+    with pytest.raises(UsageError, match="a learning-rate schedule watches a metric, so it cannot keep its place"):
+        train(Watching(), dataloader(), BatchSizeRamp(factor=2, every=1))
+
+
+def test_manual_optimisation_without_schedules_or_with_steps():
+    for ramp in (BatchSizeRamp(factor=2, every=1), BatchSizeRamp(factor=2, every=1, schedules="steps")):
+        module = Manual(None if ramp.schedules == "examples" else STEP)
+        train(module, dataloader(), ramp)
+        assert sizes(module) == RAMPED
+
+
+def test_an_optimizer_that_asks_twice():
+    """Automatic optimisation: the rate is multiplied once, and the size follows."""
+    made = []
+
+    def optimizer(weights):
+        made.append(TwoClosures(weights))
+        return made[0]
+
+    train(Somebody(optimizer=optimizer), dataloader(), BatchSizeRamp(factor=2, every=1), max_epochs=3)
+    assert made[0].used == [0.01] * 12 + [0.02] * 6 + [0.04] * 3
+
+
+def test_a_loader_is_left_as_it_was_after_an_error():
+    class Fails(pl.Callback):
+        def on_train_epoch_start(self, trainer, module):
+            if trainer.current_epoch == 2:
+                raise RuntimeError("on purpose")
+
+    loader, data, module = dataloader(), Stated(), Somebody()
+    for given in (loader, data):
+        with pytest.raises(RuntimeError, match="on purpose"):
+            train(module, given, BatchSizeRamp(factor=2, every=1, micro_batch=8), Fails())
+    assert loader.batch_size == loader.batch_sampler.batch_size == data.batch_size == BASE
+    assert module.trainer.accumulate_grad_batches == 1
+    assert module.trainer.reload_dataloaders_every_n_epochs == 0

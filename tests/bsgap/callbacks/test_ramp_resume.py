@@ -1,0 +1,202 @@
+"""A run whose batch grows, interrupted at any step and continued, has the bits of one that is not."""
+
+import pytest
+import pytorch_lightning as pl
+import torch
+from probes import same
+from ramped import OwnData, OwnTask, Somebody, Stated, dataloader, sizes, train
+from torch.optim.lr_scheduler import StepLR
+
+from bsgap.callbacks import BatchSizeRamp, Curves, ResumePoint, resume
+from bsgap.errors import Interrupted, UsageError
+
+TEXT = {
+    "model": {
+        "class_path": "bsgap.tasks.LanguageModelling",
+        "init_args": {
+            "network": {
+                "class_path": "bsgap.networks.LSTMLanguageModel",
+                "init_args": {"vocabulary": 50, "embedding": 8, "hidden": 8, "dropout": 0.2},
+            },
+            "optimizer": {"class_path": "torch.optim.SGD", "init_args": {"lr": 1.0}},
+            "schedule": {"class_path": "torch.optim.lr_scheduler.StepLR", "init_args": {"step_size": 4, "gamma": 0.7}},
+        },
+    },
+    "data": {
+        "class_path": "bsgap.data.TextData",
+        "init_args": {
+            "source": "pydoc", "batch_size": 4, "sequence_length": 8, "vocabulary_size": 50, "train_tokens": 200,
+            "test_tokens": 100, "sample_tokens": 60, "evaluation_batch_size": 2,
+        },
+    },
+}  # fmt: skip
+
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.*does not have many workers"),
+    pytest.mark.filterwarnings("ignore:You defined a `validation_step` but have no"),
+    pytest.mark.filterwarnings("ignore:Total length of `list` across ranks is zero"),
+]
+
+
+@pytest.fixture
+def interrupt(monkeypatch):
+    """Make the question whether to stop be answered with yes the n-th time; it is asked once a step."""
+
+    def at(number):
+        asked = []
+
+        def question():
+            asked.append(None)
+            return len(asked) == number
+
+        monkeypatch.setattr(resume, "should_stop", question)
+
+    return at
+
+
+class Noted(pl.Callback):
+    """Batch sizes announced, and the history of the ramp."""
+
+    def on_train_end(self, trainer, module):
+        (ramp,) = [callback for callback in trainer.callbacks if isinstance(callback, BatchSizeRamp)]
+        self.history = list(ramp.history)
+
+
+WAYS = {
+    "within epochs": ["--ramp.factor=1.5", "--ramp.milestones=[0.5,1.25]"],
+    "dropped": ["--ramp.factor=1.5", "--ramp.milestones=[0.5,1.25]", "--data.init_args.last=drop"],
+    "steps": ["--ramp.sizes=[20,36]", "--ramp.milestones=[2,5]", "--ramp.unit=steps"],
+    "by a metric of the curves": ["--ramp.factor=1.3", "--ramp.maximum=40", "--ramp.monitor=train_loss", "--ramp.min_delta=1"],
+    "by a metric of the validation": [
+        "--ramp.factor=1.3", "--ramp.maximum=40", "--ramp.monitor=validation_loss", "--ramp.min_delta=1",
+        "--data.init_args.validation_examples=20",
+    ],
+    "schedules in steps": ["--ramp.factor=2", "--ramp.every=1", "--ramp.maximum=40", "--ramp.schedules=steps"],
+    "with everything": [
+        "--ramp.factor=2", "--ramp.every=0.75", "--ramp.maximum=40", "--rate.scaling=linear", "--rate.base_batch_size=8",
+        "--rate.warmup_epochs=1.5", "--decay.shape=steps", "--decay.every=0.8", "--decay.factor=0.5",
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_interrupted_at_any_step(runs, interrupt, final, way):
+    options = [*WAYS[way], "--trainer.max_epochs=4", "--curves.per_epoch=2"]
+    noted = Noted()
+    expected = runs.fit("whole", *options, callbacks=[noted])
+    rows = (expected / "metrics.csv").read_bytes()
+    assert len({stage.batch_size for stage in noted.history}) > 1
+    steps = max(int(row.split(b",")[0]) for row in rows.splitlines()[1:])
+    for step in range(1, steps, 2 if steps < 8 else 3):
+        name = f"at-{step}"
+        interrupt(step)
+        with pytest.raises(Interrupted, match=f"stopped at step {step};"):
+            runs.fit(name, *options, callbacks=[Noted()])
+        interrupt(0)
+        torch.manual_seed(step)
+        again = Noted()
+        runs.fit(name, *options, callbacks=[again])
+        assert same(final(runs.root / name), final(expected)), step
+        assert (runs.root / name / "metrics.csv").read_bytes() == rows, step
+        assert again.history == noted.history, step
+
+
+def test_text_grows_between_epochs_and_resumes_anywhere(runs, interrupt, final):
+    runs.values |= TEXT
+    options = ["--ramp.factor=2", "--ramp.every=1", "--ramp.maximum=12", "--trainer.max_epochs=3"]
+    noted = Noted()
+    expected = runs.fit("whole", *options, callbacks=[noted])
+    assert [stage.batch_size for stage in noted.history] == [4, 8, 12]
+    rows = (expected / "metrics.csv").read_bytes()
+    steps = max(int(row.split(b",")[0]) for row in rows.splitlines()[1:])
+    for step in range(1, steps, 2):
+        interrupt(step)
+        with pytest.raises(Interrupted, match=f"stopped at step {step};"):
+            runs.fit(f"at-{step}", *options)
+        interrupt(0)
+        again = Noted()
+        runs.fit(f"at-{step}", *options, callbacks=[again])
+        assert same(final(runs.root / f"at-{step}"), final(expected)), step
+        assert (runs.root / f"at-{step}" / "metrics.csv").read_bytes() == rows, step
+        assert again.history == noted.history
+
+
+def test_a_fractional_milestone_of_text_is_refused(runs):
+    runs.values |= TEXT
+    with pytest.raises(
+        UsageError, match=r"can change their batch size only between two epochs, and a milestone is 0.5"
+    ):
+        runs.fit("text", "--ramp.factor=2", "--ramp.milestones=[0.5]")
+
+
+def test_another_ramp_does_not_continue(runs, interrupt, capsys):
+    options = ["--ramp.factor=2", "--ramp.milestones=[0.5]"]
+    interrupt(2)
+    with pytest.raises(Interrupted):
+        runs.fit("run", *options)
+    assert runs.main("run", "--ramp.factor=2", "--ramp.milestones=[0.7]") == 2
+    assert "belongs to another recipe" in capsys.readouterr().err
+
+
+class Stop(pl.Callback):
+    """Saves after a step, and stops there."""
+
+    def __init__(self, path, step):
+        self.path, self.step = path, step
+
+    def on_train_epoch_end(self, trainer, module):
+        if trainer.global_step == self.step:
+            trainer.should_stop = True
+
+    def on_train_end(self, trainer, module):
+        trainer.save_checkpoint(self.path)
+
+
+def test_a_checkpoint_of_another_starting_size_is_refused(tmp_path):
+    path = tmp_path / "some.ckpt"
+    train(OwnTask(), OwnData(), BatchSizeRamp(factor=2, every=1), Stop(path, 12))
+    with pytest.raises(UsageError, match="the ramp of the checkpoint started from batches of 8, this one from 4"):
+        train(OwnTask(), OwnData(4), BatchSizeRamp(factor=2, every=1), checkpoint=path)
+
+
+@pytest.mark.parametrize("data", [Stated, dataloader], ids=["data module", "DataLoader"])
+@pytest.mark.parametrize("step", [12, 18])
+def test_somebodys_loader_continues_at_the_end_of_an_epoch(tmp_path, data, step):
+    """What comes is the size of the ramp; the order of a DataLoader that shuffles is its own affair."""
+    path = tmp_path / "some.ckpt"
+    schedule = lambda optimizer, trainer: StepLR(optimizer, 5, 0.7)  # noqa: E731
+    whole = Somebody(schedule)
+    ramp = BatchSizeRamp(factor=2, every=1)
+    expected = train(whole, data(), ramp)
+    train(Somebody(schedule), data(), BatchSizeRamp(factor=2, every=1), Stop(path, step))
+    resumed, again = Somebody(schedule), BatchSizeRamp(factor=2, every=1)
+    trainer = train(resumed, data(), again, checkpoint=path)
+    done = {12: 1, 18: 2}[step]
+    assert sizes(resumed)[done:] == sizes(whole)[done:]
+    assert resumed.per_epoch[done:] == whole.per_epoch[done:]
+    assert [stage.batch_size for stage in again.history] == [8, 16, 32, 64]
+    found = [each.lr_scheduler_configs[0].scheduler.last_epoch for each in (trainer, expected)]
+    assert found[0] == found[1] == 48
+
+
+def test_a_resume_point_and_curves_with_somebodys_loader(tmp_path):
+    task = OwnTask()
+    train(task, dataloader(), BatchSizeRamp(factor=2, every=1), Curves(), ResumePoint(0), folder=tmp_path)
+    assert task.per_epoch == [12, 6, 3, 2]
+
+
+def test_somebodys_loader_within_an_epoch_takes_what_lightning_gives(tmp_path):
+    """The rest of the batches, of the size of that epoch."""
+
+    class Saves(pl.Callback):
+        def on_train_batch_end(self, trainer, *_):
+            if trainer.global_step == 15:
+                trainer.save_checkpoint(tmp_path / "some.ckpt")
+
+    train(Somebody(), Stated(), BatchSizeRamp(factor=2, every=1), Saves(), max_epochs=3)
+    resumed, ramp = Somebody(), BatchSizeRamp(factor=2, every=1)
+    with pytest.warns(UserWarning, match="ended before the epoch ended and your dataloader is"):
+        train(resumed, Stated(), ramp, max_epochs=3, checkpoint=tmp_path / "some.ckpt")
+    assert sizes(resumed)[1:] == [[16] * 3, [32] * 3]
+    assert [(stage.step, stage.batch_size) for stage in ramp.history] == [(0, 8), (12, 16), (18, 32)]
