@@ -17,7 +17,15 @@ from bsgap.callbacks.outcome import SUMMARY
 from bsgap.data import Batches
 from bsgap.errors import BadCheckpoint, UsageError
 from bsgap.errors import Interrupted as RunInterrupted
-from bsgap.measures import distance, keskar_sharpness, linear_approximation, mini_batch, state_path, time_passes
+from bsgap.measures import (
+    distance,
+    keskar_sharpness,
+    layer_norms,
+    linear_approximation,
+    mini_batch,
+    state_path,
+    time_passes,
+)
 from bsgap.measures.timing import of_sizes
 from reproduce.engines import pool
 from reproduce.engines.jobs import Interrupted
@@ -32,7 +40,8 @@ def execute(kind: str, payload: Mapping[str, Any], notify: Notify) -> dict[str, 
     """Do one job and return what it found.
 
     Args:
-        kind: `train`, `evaluation`, `sharpness`, `path`, `distance`, `linear-approximation` or `timing`.
+        kind: `train`, `evaluation`, `sharpness`, `path`, `distance`, `linear-approximation`,
+            `norms` or `timing`.
         payload: For `train`: store `root`, run `id`, `config`, `fingerprint`, names of the `weights` it must keep, and
             the `wandb` options. For a measure: `config` of the first run, `weights` (files), and `options`.
         notify: Takes the progress of a training, in epochs.
@@ -128,6 +137,8 @@ def measure(kind: str, payload: Mapping[str, Any]) -> dict[str, Any]:
     if kind == "linear-approximation":
         train = data.batches("train", examples=examples, batch_size=task.micro_batch)
         return _approximations(model, train, statistics, **options)
+    if kind == "norms":
+        return _norms(task, data, **options)
     if kind == "timing":
         return _timing(task, data, config["trainer"].get("precision"), **options)
     if kind == "path":
@@ -137,7 +148,7 @@ def measure(kind: str, payload: Mapping[str, Any]) -> dict[str, Any]:
         path = state_path(model, states[0], states[1], alphas, sets, kind=options["shape"], statistics=statistics)
         return {"alphas": alphas, "losses": path.losses, "accuracies": path.accuracies, "statistics": statistics}
     raise UsageError(
-        f"unknown measure {kind!r}: expected evaluation, sharpness, path, distance, linear-approximation or timing."
+        f"unknown measure {kind!r}: expected evaluation, sharpness, path, distance, linear-approximation, norms or timing."
     )
 
 
@@ -158,6 +169,23 @@ def _approximations(
     return means | draws_of | {
         "batch_size": batch_size, "rate": rate, "examples": found[0]["examples"], "statistics": statistics,
     }  # fmt: skip
+
+
+def _norms(task: Any, data: Any, *, batch_size: int, seed: int = 0) -> dict[str, Any]:
+    """Norms of every weight and of its gradient over one mini-batch, which `seed` draws.
+
+    As in a step of the training, BatchNorm has the statistics of each of its micro-batches, whatever the evaluation has.
+    """
+    batches = data.batches("train", batch_size=task.micro_batch or batch_size)
+    rows = layer_norms(task.network, mini_batch(batches, batch_size, seed), criterion_of(task), statistics="batch")
+    layers = [
+        {
+            "layer": row.name.removesuffix(".weight"), "shape": list(row.shape), "weight": row.weight,
+            "gradient": row.gradient, "ratio": row.ratio,
+        }
+        for row in rows
+    ]  # fmt: skip
+    return {"layers": layers, "batch_size": batch_size, "micro_batch": task.micro_batch, "statistics": "batch"}
 
 
 def _timing(task: Any, data: Any, precision: Any, *, batches: Sequence[int], rounds: int = 5) -> dict[str, Any]:

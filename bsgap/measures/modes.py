@@ -16,6 +16,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from bsgap.errors import UsageError
 from bsgap.measures.batches import Batches, lifted, listed, placed
+from bsgap.networks.ghost import GhostBatchNorm
 from bsgap.seeding import preserved_random_state
 
 Statistics = Literal["batch", "running", "recomputed"]
@@ -25,6 +26,8 @@ Statistics = Literal["batch", "running", "recomputed"]
 - `running`: the running averages kept in training.
 - `recomputed`: averages of the batch statistics over given batches, weighted by example, at the weights held when the
   mode is entered, and constant from there on.
+
+For a GhostBatchNorm `batch` is as for BatchNorm, and `recomputed` averages over its ghost batches.
 """
 
 
@@ -142,6 +145,7 @@ def _recompute(model: nn.Module, norms: list[_BatchNorm], batches: Batches) -> N
     """Fill the running averages of `norms` with means of the batch statistics, weighted by example."""
     device = device_of(model)
     momenta = [norm.momentum for norm in norms]
+    ghosts = [(norm, norm.size, norm.updates) for norm in norms if isinstance(norm, GhostBatchNorm)]
     seen = 0
     try:
         for norm in norms:
@@ -151,8 +155,12 @@ def _recompute(model: nn.Module, norms: list[_BatchNorm], batches: Batches) -> N
             seen += len(targets)
             for norm in norms:
                 norm.momentum = len(targets) / seen  # makes the moving average a plain weighted one
+            for ghost, size, _ in ghosts:
+                ghost.size, ghost.updates = min(size, len(targets)), "step"
             model(inputs)
     finally:
+        for ghost, size, updates in ghosts:
+            ghost.size, ghost.updates = size, updates
         for norm, momentum in zip(norms, momenta, strict=True):
             norm.momentum = momentum
             norm.training = False

@@ -8,7 +8,7 @@ from bsgap.networks.alexnet import AlexNet
 from bsgap.networks.deepnet import DeepNet
 from bsgap.networks.drn import DRN
 from bsgap.networks.fully_connected import FullyConnected
-from bsgap.networks.ghost import GhostBatchNorm1d, GhostBatchNorm2d, ghost_batch_norm, plain_batch_norm
+from bsgap.networks.ghost import GhostBatchNorm, GhostBatchNorm1d, GhostBatchNorm2d, ghost_batch_norm, plain_batch_norm
 from bsgap.networks.lstm import LSTMLanguageModel
 from bsgap.networks.mobilenet import MobileNetV2
 from bsgap.networks.resnet import CifarResNet, ResNet
@@ -24,6 +24,7 @@ __all__ = [
     "CifarResNet",
     "DeepNet",
     "FullyConnected",
+    "GhostBatchNorm",
     "GhostBatchNorm1d",
     "GhostBatchNorm2d",
     "LSTMLanguageModel",

@@ -30,8 +30,8 @@ With no momentum (None) both are plain averages, over the steps or over the ghos
 """
 
 
-class _GhostBatchNorm(_BatchNorm):
-    """What the layers have in common."""
+class GhostBatchNorm(_BatchNorm):
+    """What the layers for inputs of one and of two dimensions have in common; see `GhostBatchNorm2d`."""
 
     def __init__(
         self,
@@ -102,11 +102,11 @@ class _GhostBatchNorm(_BatchNorm):
         return f"{super().extra_repr()}, size={self.size}, updates={self.updates}"
 
 
-class GhostBatchNorm1d(_GhostBatchNorm, nn.BatchNorm1d):
+class GhostBatchNorm1d(GhostBatchNorm, nn.BatchNorm1d):
     """Ghost BatchNorm of inputs `(batch, channels)` or `(batch, channels, length)`; see `GhostBatchNorm2d`."""
 
 
-class GhostBatchNorm2d(_GhostBatchNorm, nn.BatchNorm2d):
+class GhostBatchNorm2d(GhostBatchNorm, nn.BatchNorm2d):
     """Ghost BatchNorm of inputs `(batch, channels, height, width)`.
 
     In training each `size` consecutive examples are normalised by their own mean and variance. Where the batch is no
@@ -139,7 +139,7 @@ class GhostBatchNorm2d(_GhostBatchNorm, nn.BatchNorm2d):
     """
 
 
-KINDS: dict[type[_BatchNorm], type[_GhostBatchNorm]] = {
+KINDS: dict[type[_BatchNorm], type[GhostBatchNorm]] = {
     nn.BatchNorm1d: GhostBatchNorm1d,
     nn.BatchNorm2d: GhostBatchNorm2d,
 }
@@ -178,7 +178,7 @@ def ghost_batch_norm(model: nn.Module, size: int, updates: Updates = "step") -> 
                 "ghost_batch: SyncBatchNorm takes its statistics over all devices, ghost batches over few examples."
                 " Leave one of the two out."
             )
-        if type(norm) not in KINDS and not isinstance(norm, _GhostBatchNorm):
+        if type(norm) not in KINDS and not isinstance(norm, GhostBatchNorm):
             names = " and ".join(kind.__name__ for kind in KINDS)
             raise UsageError(f"ghost_batch: expected BatchNorm layers of type {names}, got {type(norm).__name__}.")
 

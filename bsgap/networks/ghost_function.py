@@ -72,6 +72,8 @@ def normalised(
         `(count, channels)`, in float32 at least, through which no gradient flows.
     """
     with torch.autocast(inputs.device.type, enabled=False):
+        if torch.compiler.is_compiling():
+            return _composed(inputs, weight, bias, parts, eps)
         return _Normalised.apply(inputs, weight, bias, parts, eps)  # type: ignore[no-any-return]
 
 
@@ -96,7 +98,11 @@ class _Normalised(torch.autograd.Function):
         ctx.types = [None if given is None else given.dtype for given in (weight, bias)]
         ctx.mark_non_differentiable(mean, unbiased)
         ctx.set_materialize_grads(False)
-        return _as_they_came(y, inputs.shape, rows), mean, unbiased
+        y = _as_they_came(y, inputs.shape, rows)
+        # No view, or what follows could not work in place, as an activation does: a tensor of its own on that memory.
+        whole = torch.empty(0, dtype=y.dtype, device=y.device)
+        whole.set_(y.untyped_storage(), y.storage_offset(), y.shape, y.stride())  # type: ignore[call-overload]
+        return whole, mean, unbiased
 
     @staticmethod
     @once_differentiable
@@ -115,6 +121,25 @@ class _Normalised(torch.autograd.Function):
             None if kind is None else each.sum(0).to(kind) for kind, each in zip(ctx.types, sums, strict=True)
         )
         return _as_they_came(dx, gradient.shape, ctx.rows), of_weight, of_bias, None, None
+
+
+def _composed(
+    inputs: Tensor, weight: Tensor | None, bias: Tensor | None, parts: Parts, eps: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The same from elementary operations, for a compiler, which makes its own few kernels of them."""
+    channels = inputs.shape[1]
+    x = inputs.to(torch.promote_types(inputs.dtype, torch.float32)).reshape(len(inputs), channels, -1)
+    found = []
+    for piece in _pieces(x, parts, rows=False):
+        variance, mean = torch.var_mean(piece, (1, 3), correction=0, keepdim=True)
+        found.append(((piece - mean) * (variance + eps).rsqrt(), mean.flatten(1), variance.flatten(1)))
+    y, mean, variance = _joined(found)
+    along = (channels,) + (1,) * (inputs.ndim - 2)
+    y = y.reshape(inputs.shape)
+    y = y if weight is None else y * weight.view(along)
+    y = y if bias is None else y + bias.view(along)
+    n = parts.sizes(mean)[:, None] * parts.values
+    return y.to(inputs.dtype), mean.detach(), (variance * (n / (n - 1))).detach()
 
 
 def _in_rows(inputs: Tensor) -> bool:

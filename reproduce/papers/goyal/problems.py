@@ -30,7 +30,7 @@ class Sizes:
 
 
 SIZES: dict[str, dict[str, Sizes]] = {
-    "demo": {"ResNet-8": Sizes(16, (16, 32, 64, 128, 256, 500), 64, 256, 0.05)},
+    "demo": {"ResNet-8": Sizes(16, (16, 32, 64, 128, 256, 500), 64, 128, 0.05)},
     "laptop": {"ResNet-8": Sizes(32, (32, 128, 512, 1024), 128, 512, 0.05)},
     "gpu": {"ResNet-20": Sizes(256, (128, 256, 512, 1024, 2048, 4096, 8192), 1024, 4096, 0.1)},
     "paper": {"ResNet-50": Sizes(256, tuple(2**power for power in range(6, 17)), 8192, 8192, 0.1)},
@@ -99,7 +99,7 @@ PROBLEMS: dict[str, dict[str, Problem]] = {
     "demo": {
         "ResNet-8": Problem(
             "resnet-cifar10", "ResNet-8 on digits", "ResNet-8 on 1,000 of the embedded digits (analogue)", "digits",
-            _arms("demo", "ResNet-8"), 12, 1000, 0.15,
+            _arms("demo", "ResNet-8"), 12, 1000, 0.3,
         ),
     },
     "laptop": {

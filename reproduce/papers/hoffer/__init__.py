@@ -4,7 +4,7 @@ from bsgap.analysis import MIN_SEEDS
 from reproduce.papers.hoffer.artifacts import ARTIFACTS
 from reproduce.papers.hoffer.claims import every_claim
 from reproduce.papers.hoffer.facts import ISSUE
-from reproduce.papers.hoffer.problems import ABSENT, MAIN, PROBLEMS, SEEDS, SIZES
+from reproduce.papers.hoffer.problems import ABSENT, LB, MAIN, PROBLEMS, SB, SEEDS, SIZES, initial_phase
 from reproduce.study import Plan, Study
 
 
@@ -65,6 +65,13 @@ def _notes(plan: Plan) -> list[str]:
             "the steps that all of them take, too. Over few steps a root of time is nearly a logarithm (R² of 0.97 at "
             "laptop scale), so an R² of 0.99 is asked for, and a power law with as many parameters is the rival."
         )
+        if plan.scale != "paper":
+            steps = {key: initial_phase(plan.scale, MAIN, key)[1] for key in (SB, LB)}
+            notes.append(
+                f"The initial rate lasts for {steps[SB]:,} updates of the small batch and {steps[LB]:,} of the large one "
+                f"here, for {initial_phase('paper', MAIN, SB)[1]:,} and {initial_phase('paper', MAIN, LB)[1]:,} at the "
+                "paper's scale. What is fitted here is the beginning of that walk, in which the loss still falls fast."
+            )
     if few := [name for name in plan.networks if plan.seeds[name] < MIN_SEEDS]:
         notes.append(f"With fewer than {MIN_SEEDS} seeds ({', '.join(few)}) a claim is inconclusive by its rule.")
     return notes

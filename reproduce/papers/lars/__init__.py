@@ -20,9 +20,11 @@ def _notes(plan: Plan) -> list[str]:
         "No copy of the paper was at hand: its numbers and its formula are second hand (N), and its rates, warm-up and "
         "weight decay were not to be had. Chosen here: momentum 0.9, weight decay 5e-4 for AlexNet (1e-4 for "
         "ResNet-50) with both methods, a trust coefficient of 0.001 (N), polynomial decay of power 2.",
-        "The paper tunes the rate of each batch size. Here a base rate is chosen for each method and the linear rule "
-        "carries it to the others, so “without LARS” is the naive scaling that the paper sets out to mend.",
-        "LARS leaves biases and the gains of BatchNorm to plain SGD at the global rate, and does not decay them.",
+        "A base rate is chosen for each method, and the linear rule carries it to the other batch sizes, so “without "
+        "LARS” is the naive scaling that the paper sets out to mend.",
+        "Biases and the gains of BatchNorm have layer-wise rates too, chosen after some runs on the digits: left to "
+        "plain SGD at the global rate they do not bear what the linear rule makes of it, and LARS ended at chance at "
+        "the largest batch size.",
         "“Keeps the accuracy” means: loses less than "
         f"{FALL:g} points against the base batch size without LARS, which is the paper's baseline too.",
         "A run that diverged has no accuracy: figures and tables mark it. In the claims it counts as one that answers "

@@ -76,7 +76,7 @@ class Schedule:
         found, batch, rate = [], self.first(key), 1.0
         for start, end in zip((0, *self.milestones), (*self.milestones, self.epochs), strict=True):
             found.append(Phase(start, end - start, batch, round(rate, 12)))
-            grown = max(batch, min(batch * FACTOR, self.most(key)))
+            grown = min(batch * FACTOR, self.most(key))
             rate, batch = rate * grown / batch / FACTOR, grown
         return found
 
@@ -115,7 +115,7 @@ class Schedule:
 PAPER = Schedule(128, 5120, (60, 120, 160), 200, 50_000)
 SCHEDULES = {
     "demo": Schedule(8, 250, (3, 6, 8), 10, 1000),
-    "laptop": Schedule(32, 500, (5, 10, 13), 16, 5_000),
+    "laptop": Schedule(16, 500, (5, 10, 13), 16, 5_000),
     "gpu": Schedule(128, 5120, (12, 24, 32), 40, 50_000),
     "paper": PAPER,
 }

@@ -98,10 +98,10 @@ def test_a_run_that_diverged_has_no_error(drawn):
 def test_fig2_sets_each_warm_up_beside_the_base(drawn):
     _, frame = draw("fig2", made())
     assert frame["panel"].unique().tolist() == ["No warm-up", "Constant warm-up", "Gradual warm-up"]
-    assert frame["arm"].unique().tolist() == ["batch 16", "batch 256"]
-    last = frame[(frame["epoch"] == 12) & (frame["seed"] == 0) & (frame["arm"] == "batch 256")].set_index("panel")
+    assert frame["arm"].unique().tolist() == ["batch 16", "batch 128"]
+    last = frame[(frame["epoch"] == 12) & (frame["seed"] == 0) & (frame["arm"] == "batch 128")].set_index("panel")
     # the made-up training error is a point below the test error
-    assert last["value"].round().to_dict() == {"No warm-up": 11, "Constant warm-up": 12, "Gradual warm-up": 9}
+    assert last["value"].round().to_dict() == {"No warm-up": 10, "Constant warm-up": 11, "Gradual warm-up": 8}
 
 
 def test_fig2_leaves_out_a_run_that_is_not_there(drawn):
@@ -139,7 +139,7 @@ def test_table1_sets_ours_beside_the_papers():
     assert frame["", "warm-up"].tolist() == ["none needed", "none", "constant", "gradual"]
     assert frame[paper, "error (%)"].tolist() == ["23.60 ± 0.12", "24.84 ± 0.37", "25.88 ± 0.56", "23.74 ± 0.09"]
     assert frame[paper, "batch"].tolist() == [256, 8192, 8192, 8192]
-    assert frame[ours, "batch"].tolist() == [16, 256, 256, 256]
+    assert frame[ours, "batch"].tolist() == [16, 128, 128, 128]
     assert frame[ours, "error (%)"].iloc[1] == "diverged"
     assert frame[ours, "above gradual"].iloc[2].startswith("+3.0")
     assert frame[ours, "above gradual"].iloc[1] == "–"
@@ -155,7 +155,7 @@ def test_table2_has_every_row_of_the_paper_and_a_dash_for_what_does_not_run():
     assert (fixed[paper, "8192"], fixed[ours, "16"]) == ("41.67 ± 0.10", "–")
     assert pd.isna(fixed[paper, "256"])
     assert fixed[ours, "above linear"].startswith("+20.0")
-    assert rows.loc["2c: ResNet-101", (ours, "256")] == "–"
+    assert rows.loc["2c: ResNet-101", (ours, "128")] == "–"
 
 
 def test_the_rest_of_table2_is_taken_at_the_papers_scale():

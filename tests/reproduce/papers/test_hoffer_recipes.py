@@ -79,7 +79,7 @@ def test_every_arm_is_the_one_before_it_and_one_change(scale, name):
         assert (config["data"]["init_args"]["last"], config["distance"]["per_doubling"]) == ("drop", 4)
         assert config["seed_everything"] == 3
     assert problem.epochs == small["trainer"]["max_epochs"]
-    assert small["data"]["init_args"]["train_examples"] in (None, problem.examples)
+    assert small["data"]["init_args"].get("train_examples") in (None, problem.examples)
 
     def differences(a, b):
         a, b = identity(a, "data"), identity(b, "data")

@@ -46,6 +46,12 @@ def test_the_batches_of_the_paper():
 
 
 @pytest.mark.parametrize("scale", SCALES)
+def test_no_arm_starts_beyond_what_it_may_grow_to(scale):
+    chosen = SCHEDULES[scale]
+    assert all(chosen.first(key) <= chosen.most(key) <= chosen.examples / 4 for key in LABELS)
+
+
+@pytest.mark.parametrize("scale", SCALES)
 def test_every_arm_has_the_noise_scale_of_decaying_the_rate(scale):
     chosen = SCHEDULES[scale]
 
