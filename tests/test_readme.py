@@ -91,9 +91,9 @@ def test_options_in_the_table_exist():
 @pytest.mark.parametrize("scale", SCALES)
 @pytest.mark.parametrize("paper", cli.PAPERS)
 def test_the_table_of_scales_has_the_studies_networks_and_seeds(scale, paper):
-    head = re.search(r"^\| scale \|(.*)\|$", README, re.MULTILINE)[1].split("|")
-    cells = re.search(rf"^\| `{scale}` \|(.*)\|$", README, re.MULTILINE)[1].split("|")
-    cell = cells[[title.strip() for title in head].index(f"`{paper}`")]
+    head = re.search(r"^\| paper \|(.*)\|$", README, re.MULTILINE)[1].split("|")
+    cells = re.search(rf"^\| `{paper}` \|(.*)\|$", README, re.MULTILINE)[1].split("|")
+    cell = cells[[title.strip() for title in head].index(f"`{scale}`")]
     networks = study(paper).networks[scale]
     named = {name for other in SCALES for name in [*study(paper).networks[other], *study(paper).absent.get(other, {})]}
     for network, seeds in networks.items():

@@ -68,9 +68,10 @@ def _notes(plan: Plan) -> list[str]:
         if plan.scale != "paper":
             steps = {key: initial_phase(plan.scale, MAIN, key)[1] for key in (SB, LB)}
             notes.append(
-                f"The initial rate lasts for {steps[SB]:,} updates of the small batch and {steps[LB]:,} of the large one "
-                f"here, for {initial_phase('paper', MAIN, SB)[1]:,} and {initial_phase('paper', MAIN, LB)[1]:,} at the "
-                "paper's scale. What is fitted here is the beginning of that walk, in which the loss still falls fast."
+                f"Here the initial rate lasts for {steps[SB]:,} updates of the small batch and {steps[LB]:,} of the "
+                f"large one, at the paper's scale for {initial_phase('paper', MAIN, SB)[1]:,} and "
+                f"{initial_phase('paper', MAIN, LB)[1]:,}. What is fitted here is the beginning of that walk, in which "
+                "the loss still falls fast."
             )
     if few := [name for name in plan.networks if plan.seeds[name] < MIN_SEEDS]:
         notes.append(f"With fewer than {MIN_SEEDS} seeds ({', '.join(few)}) a claim is inconclusive by its rule.")
