@@ -9,7 +9,7 @@ from torch.nn.functional import cross_entropy
 from bsgap import cli
 from bsgap.data import ImageData
 from bsgap.errors import UsageError
-from bsgap.measures import keskar_sharpness, linear_approximation, mini_batch
+from bsgap.measures import keskar_sharpness, layer_norms, linear_approximation, mini_batch
 from bsgap.networks import SmallConvNet
 from reproduce import worker
 from reproduce.atomic import sha256
@@ -160,6 +160,19 @@ def test_times_are_those_of_the_batch_sizes_asked_for(store):
     assert len(found["forward_seconds"]) == len(found["backward_seconds"]) == 2
     assert 0 < found["forward_seconds"][0] < found["forward_seconds"][1] < 5
     assert found["device"]
+    json.dumps(found)
+
+
+def test_norms_are_those_of_the_library_over_a_mini_batch(store, data, network):
+    found = ends(store, "norms", (SMALL, "final"), batch_size=20)
+    rows = layer_norms(network, mini_batch(data.batches("train", batch_size=20), 20))
+    assert [layer["layer"] for layer in found["layers"]] == [row.name.removesuffix(".weight") for row in rows]
+    assert [tuple(layer["shape"]) for layer in found["layers"]] == [row.shape for row in rows]
+    for name in ("weight", "gradient", "ratio"):
+        assert [layer[name] for layer in found["layers"]] == [getattr(row, name) for row in rows]
+    assert (found["batch_size"], found["micro_batch"], found["statistics"]) == (20, None, "batch")
+    initial = ends(store, "norms", (SMALL, "initial"), batch_size=20)
+    assert initial["layers"] != found["layers"]
     json.dumps(found)
 
 

@@ -38,8 +38,7 @@ def _notes(plan: Plan) -> list[str]:
             "Analogues of AlexNet-BN on ImageNet: "
             + "; ".join(analogues)
             + ". The output follows the last convolution "
-            "directly, so the first layer behind the convolutions (fc6) is the output layer. The whole ImageNet "
-            "recipes are those of --scale paper."
+            "directly, so they have no fc6. The whole ImageNet recipes are those of --scale paper."
         )
     if plan.scale == "laptop":
         notes.append(

@@ -45,23 +45,25 @@ def norms(plan: Plan, results: Results) -> Drawn | None:
         return None
     rows = []
     for (name, layer), part in found.groupby(["network", "layer"], sort=False):
-        role = _role(str(layer), list(found.loc[found["network"] == name, "layer"].unique()))
+        role = ""  # the paper names AlexNet's layers
+        if name == "AlexNet":
+            role = _role(str(layer), list(found.loc[found["network"] == name, "layer"].unique()))
         rows.append({
             "problem": pair(plan, str(name)).plain.label, "layer": f"{layer} ({role})" if role else str(layer),
             **{title: _several(part[column]) for column, title in STATISTICS.items()},
-            "reported (N)": facts.RATIOS.get(role) if name == "AlexNet" else None,
+            "reported (N)": facts.RATIOS.get(role),
         })  # fmt: skip
     frame = pd.DataFrame(rows)
     return drawing.plain_table(frame), frame
 
 
 def _role(layer: str, layers: list[str]) -> str:
-    """What the paper calls an AlexNet layer of ours: conv1 is the first, fc6 the first behind the convolutions."""
+    """What the paper calls an AlexNet layer of ours; where the output follows the last convolution there is no fc6."""
     convolutions = [name for name in layers if name.startswith("features")]
     behind = [name for name in layers if name not in convolutions]
     if layer in convolutions:
         return f"conv{convolutions.index(layer) + 1}"
-    return f"fc{6 + behind.index(layer)}"
+    return f"fc{6 + behind.index(layer)}" if len(behind) > 1 else "output"
 
 
 def _several(values: pd.Series) -> str:

@@ -13,6 +13,7 @@ from reproduce.study import Plan
 
 Drawn = tuple[Figure, pd.DataFrame]
 EPOCHS, UPDATES = "by epochs", "by updates"
+TEST, ERROR = "test_error", "Test error (%, log)"
 X_LABELS = {EPOCHS: "Epochs", UPDATES: "Updates (optimizer steps)"}
 
 
@@ -53,9 +54,7 @@ def _both(plan: Plan, results: Results, metric: str, keys: Sequence[str]) -> pd.
     return pd.concat([found.assign(panel=panel, x=found[column]) for panel, column in panels], ignore_index=True)
 
 
-def _compared(
-    plan: Plan, results: Results, metric: str, label: str, *, log: bool, further: pd.DataFrame
-) -> Drawn | None:
+def _compared(plan: Plan, results: Results, metric: str, label: str, *, further: pd.DataFrame) -> Drawn | None:
     frame = _both(plan, results, metric, THREE)
     if len(further):
         frame = pd.concat([frame, further], ignore_index=True)
@@ -65,8 +64,8 @@ def _compared(
     names = list(dict.fromkeys(frame["panel"]))
     milestones = SCHEDULES[plan.scale].milestones
     figure = drawing.arm_curves(
-        frame, _footer(plan, results, drawn, _sizes(plan), of=("WRN-Nesterov",) if metric == "test_accuracy" else ()),
-        y_label=label, x="x", x_label={name: X_LABELS.get(name, "Epochs") for name in names}, log_y=log,
+        frame, _footer(plan, results, drawn, _sizes(plan), of=("WRN-Nesterov",) if metric == TEST else ()),
+        y_label=label, x="x", x_label={name: X_LABELS.get(name, "Epochs") for name in names}, log_y=True,
         marks={name: milestones for name in names if name != UPDATES}, marks_label="milestones",
     )  # fmt: skip
     return figure, frame
@@ -74,40 +73,40 @@ def _compared(
 
 def loss(plan: Plan, results: Results) -> Drawn | None:
     """Fig. 2: training loss by epochs and by updates."""
-    return _compared(plan, results, "train_loss", "Training loss (nats, log)", log=True, further=pd.DataFrame())
+    return _compared(plan, results, "train_loss", "Training loss (nats, log)", further=pd.DataFrame())
 
 
-def accuracy(plan: Plan, results: Results) -> Drawn | None:
-    """Fig. 3: test accuracy by epochs and by updates, and with Nesterov momentum by epochs."""
+def error(plan: Plan, results: Results) -> Drawn | None:
+    """Fig. 3: test error by epochs and by updates, and with Nesterov momentum by epochs."""
     nesterov = _others(plan, results, ("WRN-Nesterov",))
-    return _compared(plan, results, "test_accuracy", "Test accuracy (%)", log=False, further=nesterov)
+    return _compared(plan, results, TEST, ERROR, further=nesterov)
 
 
 def _others(plan: Plan, results: Results, names: Sequence[str]) -> pd.DataFrame:
-    found = arms.frame(plan, results, PROBLEMS, "test_accuracy", names=names, keys=THREE)
+    found = arms.frame(plan, results, PROBLEMS, TEST, names=names, keys=THREE)
     return found.assign(x=found["epoch"])
 
 
 def optimizers(plan: Plan, results: Results) -> Drawn | None:
-    """Fig. 4: test accuracy with plain SGD and with Adam."""
+    """Fig. 4: test error with plain SGD and with Adam."""
     frame = _others(plan, results, OTHERS[1:])
     if frame.empty:
         return None
     figure = drawing.arm_curves(
         frame, _footer(plan, results, list(dict.fromkeys(frame["problem"])), _sizes(plan), of=OTHERS[1:]),
-        y_label="Test accuracy (%)",
+        y_label=ERROR, log_y=True,
     )  # fmt: skip
     return figure, frame
 
 
 def larger(plan: Plan, results: Results) -> Drawn | None:
-    """Fig. 5: test accuracy where the rate, or the momentum too, is larger from the start, beside the others."""
-    frame = _both(plan, results, "test_accuracy", tuple(LABELS))
+    """Fig. 5: test error where the rate, or the momentum too, is larger from the start, beside the others."""
+    frame = _both(plan, results, TEST, tuple(LABELS))
     if frame.empty:
         return None
     labels = X_LABELS | {UPDATES: "Updates (optimizer steps, log)"}
     figure = drawing.arm_curves(
-        frame, _footer(plan, results, (MAIN,), _sizes(plan)), y_label="Test accuracy (%)", x="x", x_label=labels,
+        frame, _footer(plan, results, (MAIN,), _sizes(plan)), y_label=ERROR, log_y=True, x="x", x_label=labels,
         log_x={UPDATES},
     )  # fmt: skip
     return figure, frame

@@ -128,12 +128,31 @@ def test_the_table_of_sizes_has_the_gain_of_lars():
 def test_the_table_of_norms_names_the_papers_layers():
     table, frame = draw("norms", made())
     assert frame["layer"].tolist() == [
-        "features.0 (conv1)", "features.4 (conv2)", "features.8 (conv3)", "classifier.1 (fc6)",
+        "features.0 (conv1)", "features.4 (conv2)", "features.8 (conv3)", "classifier.1 (output)",
     ]  # fmt: skip
     assert frame["‖w‖/‖∇L‖"].iloc[0] == "12.0 ± 6.0"
-    assert frame["reported (N)"].iloc[[0, 3]].tolist() == [5.76, 1345.0]
-    assert frame["reported (N)"].iloc[[1, 2]].isna().all()
+    assert frame["reported (N)"].iloc[0] == 5.76
+    assert frame["reported (N)"].iloc[1:].isna().all()  # an output layer is no fc6
     assert r"\ensuremath{\nabla}" in table.tex
+
+
+def test_the_head_of_imagenets_alexnet_has_an_fc6():
+    chosen = plan(STUDY, "paper", "norms")
+    layers = {
+        "features.0": (1.0, 1.0),
+        "classifier.1": (1.0, 1.0),
+        "classifier.4": (2.0, 1.0),
+        "classifier.6": (3.0, 1.0),
+    }
+    _, frame = draw("norms", made(layers), chosen)
+    rows = frame[frame["problem"] == "AlexNet on ImageNet"].set_index("layer")["reported (N)"]
+    assert rows.index.tolist() == [
+        "features.0 (conv1)", "classifier.1 (fc6)", "classifier.4 (fc7)", "classifier.6 (fc8)",
+    ]  # fmt: skip
+    assert rows.iloc[:2].tolist() == [5.76, 1345.0]
+    others = frame[frame["problem"] == "ResNet-50 on ImageNet"]
+    assert others["layer"].tolist() == list(layers)  # the paper's names are AlexNet's
+    assert others["reported (N)"].isna().all()
 
 
 def test_norms_are_measured_at_the_weights_that_both_methods_start_from():

@@ -1,0 +1,339 @@
+"""Ghost BatchNorm against BatchNorm layers that see one chunk after the other."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from bsgap.errors import UsageError
+from bsgap.measures import evaluation_mode
+from bsgap.networks import (
+    CifarResNet,
+    GhostBatchNorm,
+    GhostBatchNorm1d,
+    GhostBatchNorm2d,
+    MobileNetV2,
+    ghost_batch_norm,
+    plain_batch_norm,
+)
+
+EXACT = {torch.float64: 1e-12, torch.float32: 1e-6}
+CASES = [  # shape of an example, examples in chunks of 8, and whether in channels-last layout
+    *[((5,), examples, False) for examples in (24, 21, 8, 11)],  # 17 would leave a single value
+    *[((3, 7), examples, False) for examples in (24, 21, 8, 17)],
+    *[(shape, examples, last) for shape in ((4, 6, 5), (16, 4, 4)) for examples in (24, 21, 17) for last in (0, 1)],
+]
+
+
+def layer_for(shape, dtype=torch.float64, **options):
+    """A BatchNorm layer for examples of a shape, with gains and averages of its own."""
+    draws = torch.Generator().manual_seed(7)
+    layer = (nn.BatchNorm2d if len(shape) == 3 else nn.BatchNorm1d)(shape[0], dtype=dtype, **options)
+    for values in (layer.weight, layer.bias, layer.running_mean):
+        if values is not None:
+            values.data.copy_(torch.randn(shape[0], generator=draws))
+    return layer
+
+
+def values(shape, examples, dtype=torch.float64, seed=0):
+    draws = torch.Generator().manual_seed(seed)
+    return (1.5 * torch.randn(examples, *shape, generator=draws, dtype=torch.float64) + 0.7).to(dtype)
+
+
+def chunk_by_chunk(layer, inputs, size):
+    """The authors' way: the same layer on one chunk after the other."""
+    return torch.cat([layer(chunk) for chunk in inputs.split(size)])
+
+
+def passes(call, layer, inputs, gradient):
+    """Outputs, and the gradients of inputs, gains and biases."""
+    inputs = inputs.detach().clone(memory_format=torch.preserve_format).requires_grad_()
+    outputs = call(inputs)
+    wanted = [inputs, *layer.parameters()]
+    return [outputs, *torch.autograd.grad(outputs, wanted, gradient)]
+
+
+def compare(ghost, plain, inputs, size, tolerance):
+    gradient = values(inputs.shape[1:], len(inputs), seed=9)
+    exact = copy.deepcopy(plain).double()
+    found = passes(ghost, ghost, inputs, gradient.to(inputs.dtype))
+    expected = passes(lambda x: chunk_by_chunk(exact, x, size), exact, inputs.double(), gradient)
+    for mine, theirs in zip(found, expected, strict=True):
+        scale = max(1.0, theirs.abs().max().item())
+        assert (mine - theirs).abs().max().item() <= tolerance * scale
+    return exact
+
+
+@pytest.mark.parametrize("dtype", EXACT, ids=str)
+@pytest.mark.parametrize(("shape", "examples", "last"), CASES, ids=str)
+@pytest.mark.parametrize("updates", ["step", "chunk"])
+def test_outputs_and_gradients_are_those_of_one_chunk_after_the_other(updates, shape, examples, last, dtype):
+    plain = layer_for(shape, dtype)
+    ghost = ghost_batch_norm(copy.deepcopy(plain), 8, updates)
+    inputs = values(shape, examples, dtype)
+    if last:
+        inputs = inputs.contiguous(memory_format=torch.channels_last)
+    assert ghost(inputs).stride() == inputs.stride()
+    exact = compare(ghost, plain, inputs, 8, EXACT[dtype])
+    if updates == "chunk":  # the comparison was the second pass of the ghost
+        exact = copy.deepcopy(plain).double()
+        for _ in range(2):
+            chunk_by_chunk(exact, inputs.double(), 8)
+        for name, buffer in exact.named_buffers():
+            assert torch.allclose(getattr(ghost, name).to(buffer), buffer, rtol=EXACT[dtype], atol=EXACT[dtype])
+
+
+@pytest.mark.parametrize("inputs", ["transposed", "every second channel", "empty strides"])
+def test_inputs_may_lie_in_memory_in_any_way(inputs):
+    whole = values((8, 6, 5), 12)
+    given = {
+        "transposed": whole.transpose(2, 3),
+        "every second channel": whole[:, ::2],
+        "empty strides": whole[:, :1].expand(-1, 4, -1, -1),
+    }[inputs]
+    plain = layer_for((given.shape[1], 6, 5))
+    compare(ghost_batch_norm(copy.deepcopy(plain), 4), plain, given, 4, 1e-12)
+
+
+@pytest.mark.parametrize("last", [False, True], ids=["contiguous", "channels-last"])
+@pytest.mark.parametrize("examples", [256, 250])
+def test_many_positions_are_as_exact_as_batch_norm(examples, last):
+    """Sums over tens of thousands of values far from 0, against the error of BatchNorm itself in float32."""
+    inputs = 5 + values((8, 16, 16), examples, torch.float32)
+    inputs = inputs.contiguous(memory_format=torch.channels_last) if last else inputs
+    plain = layer_for((8, 16, 16), torch.float32)
+    ghost, exact = ghost_batch_norm(copy.deepcopy(plain), 64), copy.deepcopy(plain).double()
+    gradient = values((8, 16, 16), examples, torch.float32, seed=1)
+    expected = passes(lambda x: chunk_by_chunk(exact, x, 64), exact, inputs.double(), gradient.double())
+    found = passes(ghost, ghost, inputs, gradient)
+    theirs = passes(lambda x: chunk_by_chunk(plain, x, 64), plain, inputs, gradient)
+    for mine, other, right in zip(found, theirs, expected, strict=True):
+        rounding = torch.finfo(torch.float32).eps * right.abs().max()
+        assert (mine - right).abs().max() <= 6 * (other - right).abs().max() + 4 * rounding
+
+
+@pytest.mark.parametrize("last", [False, True], ids=["contiguous", "channels-last"])
+@pytest.mark.parametrize("examples", [64, 57])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_is_rounded_as_that_of_batch_norm(dtype, examples, last):
+    inputs = values((8, 8, 8), examples, dtype)
+    inputs = inputs.contiguous(memory_format=torch.channels_last) if last else inputs
+    plain = layer_for((8, 8, 8), torch.float32)
+    ghost, exact = ghost_batch_norm(copy.deepcopy(plain), 16), copy.deepcopy(plain).double()
+    gradient = values((8, 8, 8), examples, dtype, seed=1)
+    expected = passes(lambda x: chunk_by_chunk(exact, x, 16), exact, inputs.double(), gradient.double())
+    found = passes(ghost, ghost, inputs, gradient)
+    assert [each.dtype for each in found] == [dtype, dtype, torch.float32, torch.float32]
+    rounding = torch.finfo(dtype).eps
+    for mine, right in zip(found[:2], expected[:2], strict=True):
+        assert (mine - right).abs().max() <= 2 * rounding * right.abs().max()
+        assert (mine - right).square().mean().sqrt() <= rounding * right.square().mean().sqrt()
+        # Without a bias in one direction, which would add up over positions.
+        assert (mine - right).mean((0, 2, 3)).abs().max() <= 0.1 * rounding
+    for mine, right in zip(found[2:], expected[2:], strict=True):
+        assert (mine - right).abs().max() <= rounding * right.abs().max()
+    assert torch.allclose(ghost.running_mean.double(), _averages(plain, inputs, 16)[0], atol=1e-5)
+
+
+def _averages(layer, inputs, size):
+    """The running averages after one update a step, by hand."""
+    chunks = inputs.double().split(size)
+    shares = torch.tensor([len(chunk) / len(inputs) for chunk in chunks], dtype=torch.float64)
+    found = []
+    for running, of in ((layer.running_mean, torch.mean), (layer.running_var, torch.var)):
+        each = torch.stack([of(chunk.movedim(1, 0).flatten(1), 1) for chunk in chunks])
+        found.append(running.double() + layer.momentum * (shares @ each - running.double()))
+    return found
+
+
+@pytest.mark.parametrize("examples", [24, 21])
+def test_averages_move_once_a_step_by_the_mean_over_ghost_batches(examples):
+    plain = layer_for((4, 3, 3))
+    ghost = ghost_batch_norm(copy.deepcopy(plain), 8)
+    inputs = values((4, 3, 3), examples)
+    ghost(inputs)
+    mean, variance = _averages(plain, inputs, 8)
+    assert torch.allclose(ghost.running_mean, mean, rtol=1e-12)
+    assert torch.allclose(ghost.running_var, variance, rtol=1e-12)
+    assert ghost.num_batches_tracked == 1
+
+
+@pytest.mark.parametrize("updates", ["step", "chunk"])
+def test_without_momentum_the_averages_are_plain_ones(updates):
+    plain = layer_for((4, 3, 3), momentum=None)
+    ghost = ghost_batch_norm(copy.deepcopy(plain), 8, updates)
+    batches = [values((4, 3, 3), 24, seed=seed) for seed in range(3)]
+    for inputs in batches:
+        ghost(inputs)
+        chunk_by_chunk(plain, inputs, 8)
+    assert ghost.num_batches_tracked == {"step": 3, "chunk": 9}[updates]
+    # Of chunks of one size the mean of the steps' means is the mean of the chunks.
+    assert torch.allclose(ghost.running_mean, plain.running_mean, rtol=1e-12)
+    assert torch.allclose(ghost.running_var, plain.running_var, rtol=1e-12)
+
+
+def test_a_step_of_one_ghost_batch_is_one_of_batch_norm():
+    plain = layer_for((4, 3, 3))
+    ghost = ghost_batch_norm(copy.deepcopy(plain), 24)
+    inputs = values((4, 3, 3), 24)
+    assert torch.allclose(ghost(inputs), plain(inputs), rtol=1e-12)
+    for name, buffer in plain.named_buffers():
+        assert torch.allclose(getattr(ghost, name), buffer, rtol=1e-12)
+
+
+@pytest.mark.parametrize("options", [{}, {"affine": False}, {"track_running_stats": False}], ids=str)
+def test_evaluation_is_that_of_batch_norm(options):
+    plain = layer_for((4, 3, 3), **options)
+    ghost = ghost_batch_norm(copy.deepcopy(plain), 8)
+    ghost.eval()
+    plain.eval()
+    inputs = values((4, 3, 3), 5)
+    assert torch.equal(ghost(inputs), plain(inputs))
+
+
+def test_a_layer_without_gains_has_gradients_too():
+    plain = nn.BatchNorm2d(4, affine=False).double()
+    compare(ghost_batch_norm(copy.deepcopy(plain), 8), plain, values((4, 3, 3), 20), 8, 1e-12)
+
+
+def test_a_last_chunk_of_one_value_is_joined_with_the_one_before():
+    layer = GhostBatchNorm1d(5, 8, dtype=torch.float64)
+    inputs = values((5,), 17)
+    plain = nn.BatchNorm1d(5, dtype=torch.float64)
+    expected = torch.cat([plain(inputs[:8]), plain(inputs[8:])])
+    assert torch.allclose(layer(inputs), expected, rtol=1e-12)
+    images = GhostBatchNorm2d(5, 8)  # with several positions one example has a variance
+    assert images(torch.randn(17, 5, 2, 2))[16:].mean((0, 2, 3)).abs().max() < 1e-6
+
+
+def test_what_follows_may_work_in_place():
+    network = ghost_batch_norm(nn.Sequential(nn.BatchNorm2d(4), nn.ReLU(inplace=True)), 8)
+    for inputs in (torch.randn(24, 4, 3, 3), torch.randn(21, 4, 3, 3).contiguous(memory_format=torch.channels_last)):
+        inputs.requires_grad_()
+        outputs = network(inputs)
+        (gradient,) = torch.autograd.grad(outputs.square().sum(), inputs)
+        assert gradient.abs().sum() > 0
+
+
+def test_autocast_leaves_type_and_layout():
+    network = ghost_batch_norm(CifarResNet(8), 4).to(memory_format=torch.channels_last)
+    seen = []
+    for layer in network.modules():
+        if isinstance(layer, GhostBatchNorm):
+            layer.register_forward_hook(lambda _, inputs, output: seen.append((inputs[0], output)))
+    with torch.autocast("cpu", torch.bfloat16):
+        network(torch.randn(8, 3, 32, 32).contiguous(memory_format=torch.channels_last)).sum().backward()
+    assert seen
+    for given, found in seen:
+        assert found.dtype == given.dtype == torch.bfloat16
+        assert found.is_contiguous(memory_format=torch.channels_last)
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in network.parameters())
+
+
+@pytest.mark.parametrize("examples", [32, 27])
+def test_a_compiler_sees_the_same_function(examples):
+    network = ghost_batch_norm(nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(inplace=True)), 8)
+    other = copy.deepcopy(network)
+    compiled = torch.compile(other, backend="aot_eager", dynamic=False, fullgraph=True)
+    inputs = torch.randn(examples, 3, 8, 8)
+    first, second = network(inputs), compiled(inputs)
+    assert torch.allclose(first, second, atol=1e-6)
+    for outputs in (first, second):
+        outputs.square().sum().backward()
+    for one, two in zip(network.parameters(), other.parameters(), strict=True):
+        assert torch.allclose(one.grad, two.grad, rtol=1e-5, atol=1e-3)
+    for one, two in zip(network.buffers(), other.buffers(), strict=True):
+        assert torch.allclose(one, two)
+
+
+def test_a_network_in_training_has_the_gradients_of_its_ghost_batches():
+    """A whole residual network: the mean loss over ghost batches that go through it one after the other."""
+    torch.manual_seed(0)
+    plain = CifarResNet(8, in_shape=(1, 8, 8)).double()
+    ghost = ghost_batch_norm(copy.deepcopy(plain), 8)
+    inputs, targets = values((1, 8, 8), 32), torch.arange(32) % 10
+    nn.functional.cross_entropy(ghost(inputs), targets).backward()
+    for part, right in zip(inputs.split(8), targets.split(8), strict=True):
+        (nn.functional.cross_entropy(plain(part), right) / 4).backward()
+    for mine, theirs in zip(ghost.parameters(), plain.parameters(), strict=True):
+        assert torch.allclose(mine.grad, theirs.grad, rtol=1e-9, atol=1e-12)
+
+
+def test_conversion_keeps_parameters_names_and_hooks():
+    network = MobileNetV2(in_shape=(3, 32, 32), width=0.25)
+    optimizer = torch.optim.SGD(network.parameters(), 0.1)
+    before, names = list(network.parameters()), list(network.state_dict())
+    norms = [layer for layer in network.modules() if isinstance(layer, nn.BatchNorm2d)]
+    called = []
+    norms[0].register_forward_hook(lambda *_: called.append(True))
+    assert ghost_batch_norm(network, 4, "chunk") is network
+    assert all(type(layer) is GhostBatchNorm2d and (layer.size, layer.updates) == (4, "chunk") for layer in norms)
+    assert list(network.state_dict()) == names
+    assert all(mine is theirs for mine, theirs in zip(network.parameters(), before, strict=True))
+    network(torch.randn(8, 3, 32, 32)).sum().backward()
+    optimizer.step()
+    assert called
+    assert plain_batch_norm(network) is network
+    assert all(type(layer) is nn.BatchNorm2d and not hasattr(layer, "size") for layer in norms)
+    network(torch.randn(8, 3, 32, 32))
+    CifarResNet(8).load_state_dict(ghost_batch_norm(CifarResNet(8), 4).state_dict())
+
+
+def test_a_ghost_gets_another_size():
+    network = ghost_batch_norm(nn.Sequential(nn.BatchNorm1d(3), nn.BatchNorm2d(3)), 4)
+    ghost_batch_norm(network, 8, "chunk")
+    assert [(layer.size, layer.updates) for layer in network] == [(8, "chunk")] * 2
+    assert "size=8, updates=chunk" in repr(network)
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: ghost_batch_norm(nn.Linear(2, 2), 4), "ghost_batch: the network has no BatchNorm layer"),
+        (lambda: ghost_batch_norm(nn.SyncBatchNorm(2), 4), "SyncBatchNorm takes its statistics over all devices"),
+        (lambda: ghost_batch_norm(nn.BatchNorm3d(2), 4), "expected BatchNorm layers .* got BatchNorm3d"),
+        (lambda: ghost_batch_norm(nn.BatchNorm2d(2), 0), "ghost_batch must be at least 1, got 0"),
+        (lambda: GhostBatchNorm2d(2, 4, updates="epoch"), "updates must be one of step, chunk, got 'epoch'"),
+        (lambda: GhostBatchNorm2d(2, 8)(torch.randn(4, 2, 3, 3)), "8 examples does not fit the batch of 4 .* at most 4"),
+        (lambda: GhostBatchNorm1d(2, 1)(torch.randn(4, 2)), "has no variance"),
+        (lambda: GhostBatchNorm1d(2, 4)(torch.randn(1, 2)), "has no variance"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_is_refused_with_the_fix(make, words):
+    with pytest.raises(UsageError, match=words) as caught:
+        make()
+    assert "\n" not in str(caught.value)
+
+
+def test_nothing_is_converted_before_all_can_be():
+    network = nn.Sequential(nn.BatchNorm2d(2), nn.SyncBatchNorm(2))
+    with pytest.raises(UsageError):
+        ghost_batch_norm(network, 4)
+    assert type(network[0]) is nn.BatchNorm2d
+
+
+def test_what_is_left_at_the_end_of_an_epoch_is_one_ghost_batch():
+    layer = GhostBatchNorm2d(3, 8, dtype=torch.float64)
+    layer(values((3, 4, 4), 16))
+    rest = values((3, 4, 4), 5)
+    assert torch.allclose(layer(rest), nn.BatchNorm2d(3, dtype=torch.float64)(rest), rtol=1e-12)
+    resumed = GhostBatchNorm2d(3, 8, dtype=torch.float64)
+    resumed.load_state_dict(layer.state_dict())
+    resumed(rest)
+
+
+@pytest.mark.parametrize("updates", ["step", "chunk"])
+def test_measures_take_the_statistics_that_they_say(updates):
+    ghost = ghost_batch_norm(nn.Sequential(nn.BatchNorm2d(4)), 8, updates).double()
+    plain = nn.Sequential(nn.BatchNorm2d(4)).double()
+    batches = [(values((4, 3, 3), count, seed=count), torch.zeros(count)) for count in (16, 12, 4)]
+    probe = batches[0][0]
+    with evaluation_mode(ghost, "batch"), evaluation_mode(plain, "batch"):
+        assert torch.equal(ghost(probe), plain(probe))
+    chunks = [(chunk, torch.zeros(len(chunk))) for inputs, _ in batches for chunk in inputs.split(8)]
+    before = copy.deepcopy(ghost.state_dict())
+    with evaluation_mode(ghost, "recomputed", batches), evaluation_mode(plain, "recomputed", chunks):
+        assert torch.allclose(ghost(probe), plain(probe), rtol=1e-12)
+    assert (ghost[0].size, ghost[0].updates) == (8, updates)
+    assert all(torch.equal(ghost.state_dict()[name], value) for name, value in before.items())
