@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 from numpy.typing import NDArray
 
 from reproduce.drawing import bounds, frames
@@ -106,6 +106,7 @@ def arm_curves(
             plain_if_short(axis.yaxis)
         if name not in across:
             axis.margins(x=0.02)
+            axis.xaxis.set_major_locator(MaxNLocator(7, integer=True, steps=[1, 2, 5, 10]))  # no half epochs
             thousands(axis)
     label_rows(axes, names, y_label)
     entries = [Line2D([], [], **look(index, stepped=stepped), label=arm) for index, arm in enumerate(arms)]

@@ -15,6 +15,15 @@ _WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", 
 _SEEDS = re.compile(r"at least (\d+) seeds")  # as reproduce.claims writes it
 
 
+def name(paper: str) -> str:
+    """What a study is called in a sentence.
+
+    >>> name("keskar"), name("lars")
+    ('Keskar', 'LARS')
+    """
+    return {"adabatch": "AdaBatch", "lars": "LARS"}.get(paper, paper.capitalize())
+
+
 def word(count: int) -> str:
     """A count as a word up to twelve."""
     return _WORDS[count] if 0 <= count < len(_WORDS) else str(count)

@@ -40,6 +40,7 @@ def render(parts: Sequence[Part], templates: Path) -> str:
         "tex": Tex,
         "listed": lambda items: prose.listed([str(item) for item in items]),
         "word": prose.word,
+        "name": prose.name,
         "value": prose.value_text,
         "uncertainty": prose.uncertainty_text,
         "machine": prose.machine_text,

@@ -55,8 +55,9 @@ def _notes(plan: Plan) -> list[str]:
         if plan.scale != "paper":
             notes.append(
                 f"The tables of warm-ups and rules are taken at batch {sizes.large}, {sizes.large // sizes.base} times "
-                f"the base; the paper's are at 8192, 32 times its base. That a larger batch leaves the error alone is "
-                f"tested at {sizes.flat}."
+                f"the base, where an epoch has {PROBLEMS[plan.scale][name].examples // sizes.large} steps; the paper's "
+                f"are at 8192, 32 times its base, where it has 156. That a larger batch leaves the error alone is "
+                f"tested at {sizes.flat}, where it has {PROBLEMS[plan.scale][name].examples // sizes.flat}."
             )
     few = [name for name in plan.networks if plan.seeds[name] < MIN_SEEDS]
     if few:

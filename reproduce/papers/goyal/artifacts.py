@@ -8,8 +8,8 @@ from reproduce.study import Artifact, Measure, Plan, Trial
 
 _ERROR = "The error of a run is the median of its last epochs, as in the paper. "
 _IMAGENET = (
-    "The reported numbers are those of ResNet-50 on ImageNet (five runs): of another problem than an analogue, so that "
-    "shapes compare and levels do not."
+    "The reported numbers are those of ResNet-50 on ImageNet (five runs). Beside an analogue, which is another "
+    "problem, shapes compare and levels do not."
 )
 
 

@@ -40,7 +40,7 @@ def _judged(
     return Claim.judged(
         f"goyal-{id}", statement, source, f"{reported:+.2f} on ImageNet (P)", compared(a, b),
         quantity=f"{label}: test error {words}, each the median of the last {last} epochs, percentage points (a run "
-        "that diverged counts as one that answers at random)", **rule,
+        "whose loss exploded counts as one that answers at random)", **rule,
     )  # fmt: skip
 
 
@@ -70,7 +70,7 @@ def _flat(plan: Plan, results: Results, name: str, sizes: Sizes) -> list[Claim]:
 
 def _warm_up(plan: Plan, results: Results, name: str, sizes: Sizes) -> list[Claim]:
     """A gradual warm-up is better than none, and than a constant one."""
-    words = {"none": "no warm-up", "constant": "a constant one"}
+    words = {"none": "no warm-up", "constant": "a constant warm-up"}
     return [
         _judged(
             plan, results, name, f"warm-up-{way}", f"At a large batch a gradual warm-up is better than {words[way]}",

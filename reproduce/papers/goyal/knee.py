@@ -46,13 +46,15 @@ class Knee:
     def words(self) -> str:
         """The knee and what the intervals say of it."""
         points = f"{self.tolerance:g} point{'s' if self.tolerance != 1 else ''}"
-        if self.found:
+        base, following = self.steps[0].batch, self.steps[1].batch
+        if self.batch == base:
+            text = f"knee: at the base, {base}, or below, as the mean error at {following} is not within {points} of it"
+        elif self.found:
             text = f"knee: {self.batch}, the last batch size whose mean error stays within {points} of the base's"
         else:
             text = f"no knee up to {self.batch}: the mean error stays within {points} of the base's"
-        base = self.steps[0].batch
-        text += "; by the intervals level "
-        text += f"up to {self.shown}" if self.shown != base else f"nowhere beyond the base, {base}"
+        shown = f"up to {self.shown}" if self.shown != base else f"nowhere beyond {base}"
+        text += f"; by the intervals level {shown}"
         return text + (f", not level at {self.beyond}" if self.beyond else ", and nowhere shown not to be")
 
 

@@ -60,9 +60,14 @@ ARTIFACTS = (
     ),
     Artifact(
         "diffusion", "The laws of distance and time compared",
-        _FIT + "Slope s of a + s ln t, over all these steps and over those that every batch size takes at its initial "
-        "rate, mean ± standard deviation over seeds; means over seeds of R² of a + s ln t and of the best power law "
-        "c t^p, and of its exponent p; a random walk without a potential has p = 0.5.",
+        "The distances of Fig. 2 by least squares. s: slope of a + s ln t, distance for each e-fold of the steps, mean "
+        "± standard deviation over seeds. R² of that logarithm and of the best power law c t^p, two parameters each, "
+        "and p: means over seeds; a random walk without a potential has p = 0.5. All fits end where the rate first "
+        "falls, but for the first s, which ends at the last step that every batch size takes at its initial rate. The "
+        f"claims are judged on the fits from step {MEMORY} on; those from the second epoch on (of the adapted regime, "
+        "from as many updates on as the small batch has by then), after the loss has fallen fast, are a further "
+        "reading. A logarithm may beat every power although p is large, where the distance rises steeply first and "
+        "flattens then.",
         "table", walking, _nothing, tables.diffusion,
     ),
 )  # fmt: skip

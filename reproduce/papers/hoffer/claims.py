@@ -52,17 +52,17 @@ def _stages(plan: Plan, results: Results) -> Iterator[Claim]:
             name: str = name, label: str = label, of: dict[str, dict[int, float]] = of,
         ) -> Claim:  # fmt: skip
             return Claim.judged(
-                f"hoffer-{id}-{name.lower()}", statement, "Table 1", between(name, above, below),
+                f"hoffer-{id}-{name.lower()}", f"{label}: {statement}", "Table 1", between(name, above, below),
                 arms.compared(of[above], of[below]), minimal=minimal, direction="greater", scale=plan.scale,
                 quantity=f"{label}: test accuracy at the end, “{LABELS[above]}” minus “{LABELS[below]}”, percentage "
                 "points",
             )  # fmt: skip
 
-        yield judged("gap", "With as many epochs a large batch generalises worse than a small one", SB, LB, GAP)
+        yield judged("gap", "with as many epochs a large batch generalises worse than a small one", SB, LB, GAP)
         for low, high in ((LB, LR), (LR, GBN), (GBN, RA)):
-            yield judged(f"step-{high.lower()}", f"The gap shrinks with {added[high]}", high, low, STEP)
+            yield judged(f"step-{high.lower()}", f"the gap shrinks with {added[high]}", high, low, STEP)
         yield judged(
-            "closed", "With as many updates the large batch generalises as well as the small one", RA, SB, -BACK
+            "closed", "with as many updates the large batch generalises as well as the small one", RA, SB, -BACK
         )
 
 
@@ -70,12 +70,12 @@ def _sizes(plan: Plan, results: Results) -> Iterator[Claim]:
     """The error rises with the batch size."""
     if MAIN not in plan.networks:
         return
-    found = error_slopes(plan, results)
+    found, label = error_slopes(plan, results), PROBLEMS[plan.scale][MAIN].label
     yield Claim.judged(
-        "hoffer-error-batch", "Without adaptation the error grows with the batch size", "Fig. 1",
+        "hoffer-error-batch", f"{label}: without adaptation the error grows with the batch size", "Fig. 1",
         "larger batch, larger validation error (N)", arms.averaged(found), minimal=RISE, direction="greater",
         scale=plan.scale,
-        quantity=f"{PROBLEMS[plan.scale][MAIN].label}: least-squares slope of the test error at the end over the "
+        quantity=f"{label}: least-squares slope of the test error at the end over the "
         f"logarithm of the batch size ({_listed(plan)}), percentage points a doubling",
     )  # fmt: skip
 
@@ -86,38 +86,38 @@ def _walk(plan: Plan, results: Results) -> Iterator[Claim]:
         return
     scale, label = plan.scale, PROBLEMS[plan.scale][MAIN].label
     yield Claim.judged(
-        "hoffer-log-time", "The distance of the weights from their start grows like the logarithm of time", "Fig. 2",
-        "~ log t (N)", arms.averaged(averaged(plan, results, "r_squared")), minimal=EXPLAINED, direction="greater",
+        "hoffer-log-time", f"{label}: the distance of the weights from their start grows like the logarithm of time",
+        "Fig. 2", "~ log t (N)", arms.averaged(averaged(plan, results, "r_squared")), minimal=EXPLAINED, direction="greater",
         scale=scale, quantity=f"{label}: R² of a + s ln t {_FIT}, mean over the arms of Fig. 2",
     )  # fmt: skip
     yield Claim.judged(
-        "hoffer-log-power", "A logarithm of time describes the distance better than any power of it", "Fig. 2",
-        "~ log t (N)", arms.compared(averaged(plan, results, "unexplained"), 1.0, "ratio"), minimal=BETTER,
+        "hoffer-log-power", f"{label}: a logarithm of time describes the distance better than any power of it",
+        "Fig. 2", "~ log t (N)", arms.compared(averaged(plan, results, "unexplained"), 1.0, "ratio"), minimal=BETTER,
         direction="greater", scale=scale,
         quantity=f"{label}: variance of the distance that c t^p leaves unexplained over what a + s ln t does (two "
         f"parameters each, least squares), {_FIT}, geometric mean over the arms of Fig. 2, ratio",
     )  # fmt: skip
     yield Claim.judged(
-        "hoffer-slow", "The weights move away slower than in a random walk without a potential", "Fig. 2",
+        "hoffer-slow", f"{label}: the weights move away slower than in a random walk without a potential", "Fig. 2",
         "~ log t (N)", arms.averaged(averaged(plan, results, "power")), minimal=WALK,
         direction="less", scale=scale,
         quantity=f"{label}: exponent p of c t^p {_FIT}, mean over the arms of Fig. 2; a random walk has 0.5",
     )  # fmt: skip
     rate = f"{label}: exponent b of s ~ m^b, s the slope of the distance over ln t {_FIT}, m the batch size "
     yield Claim.judged(
-        "hoffer-rate-before", "At one learning rate a larger batch moves away slower", "Fig. 2", None,
+        "hoffer-rate-before", f"{label}: at one learning rate a larger batch moves away slower", "Fig. 2", None,
         arms.averaged(exponents(plan, results, before(scale))), minimal=-SAME, direction="less", scale=scale,
         quantity=f"{rate}({_listed(plan)})",
     )  # fmt: skip
     yield Claim.judged(
-        "hoffer-rate-after", "With the scaled rate and ghost batches all batch sizes move away alike", "Fig. 2", None,
-        arms.averaged(exponents(plan, results, after(scale))), minimal=SAME, direction="within",
+        "hoffer-rate-after", f"{label}: with the scaled rate and ghost batches all batch sizes move away alike",
+        "Fig. 2", None, arms.averaged(exponents(plan, results, after(scale))), minimal=SAME, direction="within",
         scale=scale, quantity=f"{rate}({_listed(plan)})",
     )  # fmt: skip
     small, large = (slopes(plan, results, key) for key in adapted(scale).values())
     yield Claim.judged(
-        "hoffer-rate-adapted", "With as many updates, too, the large batch moves away like the small one", "Fig. 2",
-        None, arms.compared(large, small, "ratio"), minimal=ALIKE, direction="within", scale=scale,
+        "hoffer-rate-adapted", f"{label}: with as many updates, too, the large batch moves away like the small one",
+        "Fig. 2", None, arms.compared(large, small, "ratio"), minimal=ALIKE, direction="within", scale=scale,
         quantity=f"{label}: slope of the distance over ln t {_FIT}, “{LABELS[RA]}” over “{LABELS[SB]}”, ratio on the "
         "log scale",
     )  # fmt: skip

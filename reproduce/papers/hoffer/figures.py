@@ -40,7 +40,9 @@ def by_size(plan: Plan, results: Results) -> Drawn | None:
         return None
     frame = pd.concat(parts, ignore_index=True)
     figure = drawing.arm_curves(
-        frame, arms.footer(plan, results, arms.present(plan, PROBLEMS, (MAIN,))), y_label="Top-1 error (%)",
+        frame, arms.footer(plan, results, arms.present(plan, PROBLEMS, (MAIN,))),
+        y_label={TRAINING: "Top-1 error (%)", TEST: "Top-1 error (%, log)"},
+        log_y={TEST},  # a training error may be 0
         marks=dict.fromkeys((TRAINING, TEST), MILESTONES[plan.scale, MAIN]), marks_label="rate falls to a tenth",
     )  # fmt: skip
     return figure, frame
@@ -129,7 +131,7 @@ def stages(plan: Plan, results: Results) -> Drawn | None:
     sizes = SIZES[plan.scale]
     figure = drawing.arm_curves(
         frame, arms.footer(plan, results, shown, f"small batch {sizes.small}, large batch {sizes.large}"),
-        y_label="Top-1 test error (%)", x="x", x_label=x_labels,
+        y_label="Top-1 test error (%, log)", log_y=True, x="x", x_label=x_labels,
         log_x={panel for panel, label in x_labels.items() if label == UPDATES}, marks=marks,
         marks_label="rate falls to a tenth",
     )  # fmt: skip

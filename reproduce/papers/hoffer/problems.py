@@ -100,11 +100,31 @@ def initial_phase(scale: str, name: str, key: str) -> tuple[int, int]:
     >>> initial_phase("paper", "ResNet44", "SB"), initial_phase("laptop", "ResNet44", "RA")
     ((10, 31590), (10, 615))
     """
+    return MEMORY, _steps_after(scale, name, key, MILESTONES[scale, name][0])
+
+
+def second_epoch(scale: str, name: str, key: str) -> int:
+    """Step at which the second epoch starts, that of the adapted regime where there is one; at least `MEMORY`.
+
+    >>> [second_epoch("laptop", "ResNet44", key) for key in ("SB", "LB", "RA", "B512")]
+    [156, 19, 152, 10]
+    """
+    return max(MEMORY, _steps_after(scale, name, key, 1))
+
+
+def _steps_after(scale: str, name: str, key: str, epochs: float) -> int:
+    arm = PROBLEMS[scale][name].arm(key)
+    assert arm is not None
+    return int(epochs * arm.longer * steps_an_epoch(scale, name, key) + 1e-9)
+
+
+def steps_an_epoch(scale: str, name: str, key: str) -> int:
+    """Optimizer steps in an epoch of an arm; its last, smaller batch is dropped."""
     problem = PROBLEMS[scale][name]
     arm = problem.arm(key)
     assert arm is not None
     assert arm.batch is not None
-    return MEMORY, int(MILESTONES[scale, name][0] * arm.longer * (problem.examples // arm.batch) + 1e-9)
+    return problem.examples // arm.batch
 
 
 def _problem(

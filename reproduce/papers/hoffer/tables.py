@@ -1,8 +1,10 @@
 """The tables of Hoffer et al.: accuracies at every stage beside the reported ones, and how the weights move away."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from bsgap.analysis import Interval
@@ -10,8 +12,8 @@ from reproduce import arms, drawing
 from reproduce.drawing.tables import ABSENT
 from reproduce.papers.hoffer.facts import DATA, TABLE1
 from reproduce.papers.hoffer.figures import fitted
-from reproduce.papers.hoffer.problems import GBN, LB, PROBLEMS, RA, SB, SIZES, STAGES
-from reproduce.papers.hoffer.trials import accuracies, share_closed, shared_steps, slopes
+from reproduce.papers.hoffer.problems import GBN, LB, MAIN, MEMORY, PROBLEMS, RA, SB, SIZES, STAGES, steps_an_epoch
+from reproduce.papers.hoffer.trials import accuracies, share_closed, shared_steps, slopes, walks
 from reproduce.results import Results
 from reproduce.study import Plan
 
@@ -56,7 +58,7 @@ def stages(plan: Plan, results: Results) -> Drawn | None:
                 "network": problem.label, "stage": HEADS[key], "batch": arm.batch,
                 "rate ×": f"{math.sqrt(sizes.ratio) if scaled else 1:.3g}",
                 "BatchNorm over": sizes.small if ghosts else arm.batch, "epochs": round(problem.epochs * arm.longer),
-                "updates": _updates(problem.epochs, arm.longer, problem.examples, arm.batch),
+                "updates": round(problem.epochs * arm.longer) * steps_an_epoch(plan.scale, name, key),
                 "training error (%)": arms.mean_and_spread(
                     arms.finals(plan, results, PROBLEMS, name, key, "train_error").values()
                 ),
@@ -67,10 +69,6 @@ def stages(plan: Plan, results: Results) -> Drawn | None:
         return None
     frame = pd.DataFrame(rows)
     return drawing.plain_table(frame), frame
-
-
-def _updates(epochs: int, longer: float, examples: int, batch: int) -> int:
-    return round(epochs * longer) * (examples // batch)
 
 
 def spelled(interval: Interval | None) -> str:
@@ -87,17 +85,25 @@ def diffusion(plan: Plan, results: Results) -> Drawn | None:
     if found.empty:
         return None
     shared = shared_steps(plan.scale)
-    rows: list[Mapping[str, object]] = []
+    whole, late = f"from step {MEMORY}", "from the second epoch"
+    rows: list[Mapping[tuple[str, str], object]] = []
     for (panel, batch, key), fits in found.groupby(["panel", "batch", "key"], sort=False):
-        mean = fits[["r_squared", "power_r_squared", "power"]].mean()
+        start = second_epoch(plan.scale, MAIN, str(key))
+        later = [fit for _, fit in walks(plan, results, str(key), low=start) if fit is not None]
         rows.append({
-            "panel": panel, "batch": int(batch),
-            "steps": f"{fits['low'].min():.0f} to {fits['high'].max():.0f}",
-            "slope s": arms.mean_and_spread(fits["slope"]), f"s to step {shared}": arms.mean_and_spread(
-                slopes(plan, results, str(key), high=shared).values()
-            ),
-            "R², ln t": f"{mean['r_squared']:.4f}", "R², power": f"{mean['power_r_squared']:.4f}",
-            "p": f"{mean['power']:.2f}",
+            ("", "panel"): panel, ("", "batch"): int(batch),
+            (f"to step {shared}", "s"): arms.mean_and_spread(slopes(plan, results, str(key), high=shared).values()),
+            (whole, "s"): arms.mean_and_spread(fits["slope"]), **_laws(whole, list(fits.itertuples())),
+            **_laws(late, later), (late, "steps"): f"{start} to {fits['high'].max():.0f}",
         })  # fmt: skip
     frame = pd.DataFrame(rows)
+    frame.columns = pd.MultiIndex.from_tuples(frame.columns)
     return drawing.plain_table(frame), frame
+
+
+def _laws(group: str, fits: Sequence[Any]) -> dict[tuple[str, str], str]:
+    """R² of the logarithm and of the power law, and its exponent: means over seeds."""
+    shown = (("R², ln t", "r_squared", 4), ("R², power", "power_r_squared", 4), ("p", "power", 2))
+    return {
+        (group, head): f"{np.mean([getattr(fit, name) for fit in fits]):.{digits}f}" for head, name, digits in shown
+    }

@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 
 from bsgap.analysis import LogTimeFit, log_time_fit
 from reproduce import arms
-from reproduce.papers.hoffer.problems import LB, MAIN, PROBLEMS, RA, SB, SIZES, STAGES, initial_phase
+from reproduce.papers.hoffer.problems import LB, MAIN, MEMORY, PROBLEMS, RA, SB, SIZES, STAGES, initial_phase
 from reproduce.results import Results
 from reproduce.study import Plan, Trial
 
@@ -91,7 +91,7 @@ def _slope(x: ArrayLike, y: ArrayLike) -> float:
 
 
 def walks(
-    plan: Plan, results: Results, key: str, *, high: int | None = None
+    plan: Plan, results: Results, key: str, *, low: int = MEMORY, high: int | None = None
 ) -> Iterator[tuple[int, LogTimeFit | None]]:
     """Seed and fit of the distance over the phase at the initial rate; None where the run diverged.
 
@@ -99,6 +99,7 @@ def walks(
         plan: Names scale and seeds.
         results: What is in the store.
         key: The arm.
+        low: First step that is fitted.
         high: Last step that is fitted, where it is not the last one at the initial rate.
     """
     if MAIN not in plan.networks:
@@ -106,7 +107,7 @@ def walks(
     problem = PROBLEMS[plan.scale][MAIN]
     arm = problem.arm(key)
     assert arm is not None
-    low, last = initial_phase(plan.scale, MAIN, key)
+    _, last = initial_phase(plan.scale, MAIN, key)
     for seed in range(plan.seeds[MAIN]):
         run = arms.trial(plan, problem, arm, seed)
         rows = arms.curve(results, run, "distance")

@@ -15,7 +15,7 @@ FALL = 2.0
 AHEAD = 0.0
 SPREAD = 10.0
 """Factor between the largest and the smallest ratio of a network's layers that counts as wide."""
-_RANDOM = "percentage points (a run that diverged counts as one that answers at random)"
+_RANDOM = "percentage points (a run whose loss exploded counts as one that answers at random)"
 
 
 def every_claim(plan: Plan, results: Results) -> list[Claim]:

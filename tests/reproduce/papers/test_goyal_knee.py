@@ -39,12 +39,16 @@ def test_a_curve_that_stays_level_has_no_knee():
 def test_a_level_batch_behind_one_that_is_not_counts_for_nothing():
     found = knee(curve(20, 23, 20), 16, 1.0)
     assert (found.batch, [step.level for step in found.steps]) == (16, [True, False, False])
+    assert found.words() == (
+        "knee: at the base, 16, or below, as the mean error at 32 is not within 1 point of it; by the intervals level "
+        "nowhere beyond 16, not level at 32"
+    )
 
 
 def test_means_decide_where_intervals_are_wide():
     found = knee(curve(20, 20.2, 24, spread=3.0), 16, 1.0)
     assert (found.batch, found.shown, found.beyond) == (32, 16, None)
-    assert found.words().endswith("; by the intervals level nowhere beyond the base, 16, and nowhere shown not to be")
+    assert found.words().endswith("; by the intervals level nowhere beyond 16, and nowhere shown not to be")
 
 
 def test_a_batch_of_which_a_run_diverged_is_not_level():

@@ -121,11 +121,18 @@ def test_a_gap_that_is_none_has_no_share():
 
 def test_the_laws_are_compared(results):
     _, table = draw("diffusion", results)
-    assert set(table["R², ln t"]) == {"1.0000"}
-    assert (table["R², power"].astype(float) < 1).all()
-    slopes = table.set_index(["panel", "batch"])["slope s"]
-    assert slopes["One rate", 64].startswith("0.5")
-    assert slopes["Scaled rate, ghost BatchNorm", 64].startswith("1.0")
+    for part in ("from step 10", "from the second epoch"):
+        assert set(table[part, "R², ln t"]) == {"1.0000"}
+        assert (table[part, "R², power"].astype(float) < 1).all()
+        assert (table[part, "p"].astype(float) < 0.4).all()
+    for part in ("from step 10", "to step 28"):
+        slopes = table.set_index([("", "panel"), ("", "batch")])[part, "s"]
+        assert slopes["One rate", 64].startswith("0.5")
+        assert slopes["Scaled rate, ghost BatchNorm", 64].startswith("1.0")
+    steps = table.set_index([("", "panel"), ("", "batch")])["from the second epoch", "steps"]
+    assert steps["One rate", 16] == "62 to 216"  # the grid has no later step before 4.05 epochs
+    assert steps["One rate", 128] == "10 to 27"  # never before the momentum's memory
+    assert steps["As many updates", 128] == "56 to 216"
 
 
 @pytest.mark.parametrize("scale", ["demo", "laptop", "gpu", "paper"])
