@@ -35,9 +35,7 @@ def layers(batch: int, ghost: int, channels: int, side: int, form: str) -> tuple
     """A layer's forward and backward pass, without ghosts and with them."""
     kind, layout = FORMS[form]
     shape = (batch, channels, side, side)
-    inputs, gradient = (
-        torch.randn(shape, device=device()).to(kind).contiguous(memory_format=layout) for _ in range(2)
-    )
+    inputs, gradient = (torch.randn(shape, device=device()).to(kind).contiguous(memory_format=layout) for _ in range(2))
     plain = nn.BatchNorm2d(channels, device=device())
 
     def of(layer: nn.Module) -> Pass:

@@ -148,7 +148,8 @@ def measure(kind: str, payload: Mapping[str, Any]) -> dict[str, Any]:
         path = state_path(model, states[0], states[1], alphas, sets, kind=options["shape"], statistics=statistics)
         return {"alphas": alphas, "losses": path.losses, "accuracies": path.accuracies, "statistics": statistics}
     raise UsageError(
-        f"unknown measure {kind!r}: expected evaluation, sharpness, path, distance, linear-approximation, norms or timing."
+        f"unknown measure {kind!r}: expected evaluation, sharpness, path, distance, linear-approximation, norms or"
+        " timing."
     )
 
 
@@ -174,7 +175,7 @@ def _approximations(
 def _norms(task: Any, data: Any, *, batch_size: int, seed: int = 0) -> dict[str, Any]:
     """Norms of every weight and of its gradient over one mini-batch, which `seed` draws.
 
-    As in a step of the training, BatchNorm has the statistics of each of its micro-batches, whatever the evaluation has.
+    As in a step of the training, BatchNorm has the statistics of each micro-batch, whatever the evaluation has.
     """
     batches = data.batches("train", batch_size=task.micro_batch or batch_size)
     rows = layer_norms(task.network, mini_batch(batches, batch_size, seed), criterion_of(task), statistics="batch")

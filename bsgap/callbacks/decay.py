@@ -180,7 +180,8 @@ def epochs_of(trainer: pl.Trainer) -> float | None:
     epochs = trainer.max_epochs
     stated = float(epochs) if epochs is not None and epochs >= 0 else None
     loader = trainer.train_dataloader
-    varies = isinstance(loader, EpochLoader) and callable(loader.batch_size)
+    ramps = [getattr(callback, "starting_batch_size", None) for callback in trainer.callbacks]  # type: ignore[attr-defined]
+    varies = any(ramps) or (isinstance(loader, EpochLoader) and callable(loader.batch_size))
     if trainer.max_steps < 0 or varies or not math.isfinite(trainer.num_training_batches):
         return stated
     steps_an_epoch = math.ceil(trainer.num_training_batches / trainer.accumulate_grad_batches)

@@ -1,13 +1,13 @@
 """Learning-rate schedules that keep their place in the data while the batch grows."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
 import pytorch_lightning as pl
 
 from bsgap.errors import UsageError
-from bsgap.optim.growth import Last, batches_in, schedule_steps
+from bsgap.optim.growth import Last, schedule_steps
 from bsgap.tasks.common import ManualTask
 
 
@@ -23,6 +23,7 @@ class KeptSchedules:
         n: Examples in an epoch.
         base: Batch size at the start.
         last: Whether the smaller batch at the end of an epoch is kept or dropped.
+        parts: Batches of the loader in one of the start.
         advanced: Steps that they have made, from a checkpoint.
 
     Raises:
@@ -30,11 +31,18 @@ class KeptSchedules:
     """
 
     def __init__(
-        self, trainer: pl.Trainer, module: pl.LightningModule, n: int, base: int, last: Last, advanced: int | None
+        self,
+        trainer: pl.Trainer,
+        module: pl.LightningModule,
+        n: int,
+        base: int,
+        last: Last,
+        parts: int,
+        advanced: int | None,
     ) -> None:
         self.steps = moved_schedules(trainer, module)
-        self.n, self.base, self.last = n, base, last
-        self.advanced = trainer.current_epoch * batches_in(n, base, last) if advanced is None else advanced
+        self._place = partial(schedule_steps, n=n, base=base, last=last, parts=parts)
+        self.advanced = self._place(trainer.current_epoch * n) if advanced is None else advanced
         self._updates = trainer.global_step
 
     def move(self, updates: int, seen: int) -> None:
@@ -43,7 +51,7 @@ class KeptSchedules:
             return
         self._updates = updates
         self.advanced += 1  # which the module or Lightning has done
-        target = schedule_steps(seen, n=self.n, base=self.base, last=self.last)
+        target = self._place(seen)
         for _ in range(self.advanced, target):
             for step in self.steps:
                 step()
@@ -58,6 +66,7 @@ def moved_schedules(trainer: pl.Trainer, module: pl.LightningModule) -> list[Cal
     """
     configs = trainer.lr_scheduler_configs
     if isinstance(module, ManualTask):
+        _check_lengths(trainer, configs)
         return [partial(config.scheduler.step) for config in configs]  # a task's schedule watches no metric
     if not module.automatic_optimization:
         if configs:
@@ -75,4 +84,23 @@ def moved_schedules(trainer: pl.Trainer, module: pl.LightningModule) -> list[Cal
                 f"a learning-rate schedule {what}, so it cannot keep its place in the data as the batch grows. Let it"
                 " advance with each step or by epochs, or set ramp.schedules to steps to let it be."
             )
+    _check_lengths(trainer, found)
     return [partial(module.lr_scheduler_step, config.scheduler, None) for config in found]
+
+
+def _check_lengths(trainer: pl.Trainer, configs: Iterable[Any]) -> None:
+    """Refuse a schedule made for the updates of a budget: it would be over before them.
+
+    Raises:
+        UsageError: There is one.
+    """
+    if trainer.max_steps < 0:
+        return
+    for config in configs:
+        lengths = [getattr(config.scheduler, name, None) for name in ("total_steps", "T_max", "total_iters")]
+        if trainer.max_steps in lengths:
+            raise UsageError(
+                f"the schedule {type(config.scheduler).__name__} is made for {trainer.max_steps} steps, as"
+                " trainer.max_steps counts updates; keeping its place in the data as the batch grows, it would be over"
+                " before them. Set ramp.schedules to steps, or give trainer.max_epochs instead."
+            )

@@ -24,5 +24,5 @@ def epochs_passed(trainer: pl.Trainer) -> float:
         in_hand = batches.ready > batches.processed
         epoch, rest = divmod(loader.examples_before if in_hand else loader.examples_seen, loader.epoch_examples)
         return epoch + rest / loader.epoch_examples
-    # Both counts outlive the epoch until the next one has begun.
-    return max(epochs.started - 1, 0) + batches.processed / trainer.num_training_batches
+    # Both counts outlive the epoch until the next one has begun, and the next may have fewer batches.
+    return max(epochs.started - 1, 0) + min(batches.processed / trainer.num_training_batches, 1.0)

@@ -85,7 +85,8 @@ class BatchSizeRamp(pl.Callback):
             mean over its examples, which Lightning alone would make too small. BatchNorm sees micro-batches.
         schedules: What becomes of learning-rate schedules that advance with every step: examples lets them keep their
             place in the data (a step of batch m moves them by m/m0 steps); steps advances them once an update.
-            `trainer.estimated_stepping_batches` is that of the starting size.
+            `trainer.estimated_stepping_batches` is that of the starting size where the budget is one of epochs. Under
+            `max_steps` it counts updates, so a schedule of that length is refused unless it does too.
 
     Attributes:
         history: The stages so far, see `Stage`; part of a checkpoint.
@@ -129,6 +130,7 @@ class BatchSizeRamp(pl.Callback):
         self._plateau = Plateau(mode, patience, min_delta)
         self.history: list[Stage] = []
         self._fit: RampedFit | None = None
+        self._left: dict[str, Any] = {}  # the state at the end of the last fit, for checkpoints written after it
         self._point: dict[str, float] = {}  # the last evaluation of Curves
 
     @property
@@ -139,7 +141,7 @@ class BatchSizeRamp(pl.Callback):
     def state_dict(self) -> dict[str, Any]:
         """The stages so far, what a metric has brought about, and where the schedules are."""
         if self._fit is None:
-            return {}
+            return self._left
         stages = [asdict(stage) for stage in self.history]
         return {"fit": self._fit.state_dict(), "plateau": self._plateau.state_dict(), "history": stages}
 
@@ -162,7 +164,7 @@ class BatchSizeRamp(pl.Callback):
         """
         if not self.active or stage != "fit":
             return
-        self.history, self._point = [], {}
+        self.history, self._point, self._left = [], {}, {}
         self._plateau.reset()
         watched = self.monitor is not None
         self._fit = RampedFit(trainer, pl_module, self.growth, watched=watched, micro_batch=self.micro_batch)
@@ -238,6 +240,8 @@ class BatchSizeRamp(pl.Callback):
         if self._fit is not None:
             for optimizer in trainer.optimizers:
                 remove(optimizer, NAME)
+            if self._fit.n is not None:
+                self._left = self.state_dict()
             self._fit.restore()
             self._fit = None
 

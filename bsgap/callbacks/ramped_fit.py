@@ -111,9 +111,12 @@ class RampedFit:
         if not isinstance(self.source, OwnData):
             self.plan(self.trainer.train_dataloader)
             self._check(self.trainer.train_dataloader)
+            self._catch_up()
         if keep_schedules:
             assert self.n is not None
-            self.kept = KeptSchedules(self.trainer, self.module, self.n, self.start, self.last, self._advanced)
+            self.kept = KeptSchedules(
+                self.trainer, self.module, self.n, self.start, self.last, self.micro.parts(self.start), self._advanced
+            )  # fmt: skip
 
     def begin_epoch(self) -> None:
         """on_train_epoch_start: the loader has been made anew where its batches differ."""
@@ -173,6 +176,15 @@ class RampedFit:
     def _in_hand(self) -> bool:
         batches = self.trainer.fit_loop.epoch_loop.batch_progress.current
         return batches.ready > batches.processed
+
+    def _catch_up(self) -> None:
+        """Take the size that is due where a checkpoint ends before it: of a shorter training, or of one without ramp."""
+        assert self.n is not None
+        due = self.sizes(self.trainer.current_epoch * self.n)
+        if due != self.size:
+            self.size = due
+            self.source.set(self.micro.loaded(due))
+            self.trainer.fit_loop._combined_loader = None  # Lightning makes it anew before the epoch
 
     def _check(self, loader: Any) -> None:
         """Refuse what cannot be honoured, now that the plan is known."""

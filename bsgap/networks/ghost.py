@@ -33,6 +33,8 @@ With no momentum (None) both are plain averages, over the steps or over the ghos
 class GhostBatchNorm(_BatchNorm):
     """What the layers for inputs of one and of two dimensions have in common; see `GhostBatchNorm2d`."""
 
+    _trained = False  # of a layer without running averages, which count the batches
+
     def __init__(
         self,
         num_features: int,
@@ -70,32 +72,38 @@ class GhostBatchNorm(_BatchNorm):
             )
         outputs, mean, variance = normalised(inputs, self.weight, self.bias, parts, self.eps)
         self._follow(parts, mean, variance)
+        if self.num_batches_tracked is None and not self._trained:
+            self._trained = True
         return outputs
 
     def _has_trained(self) -> bool:
         """Whether a batch has been normalised before: then a smaller one is the rest at the end of an epoch."""
-        return self.num_batches_tracked is not None and int(self.num_batches_tracked) > 0
+        return self._trained if self.num_batches_tracked is None else int(self.num_batches_tracked) > 0
 
     @torch.no_grad()
     def _follow(self, parts: Parts, mean: Tensor, variance: Tensor) -> None:
-        """Move the running averages, by `mean` and unbiased `variance` `(ghosts, channels)`."""
+        """Move the running averages, by `mean` and biased `variance` `(ghosts, channels)`."""
         if self.running_mean is None or self.running_var is None or self.num_batches_tracked is None:
             return
         each = self.updates == "chunk"
         updates = parts.count if each else 1
         self.num_batches_tracked += updates
-        shares = parts.sizes(mean) / parts.examples
         keep: float | Tensor
         if self.momentum is None:
-            share = 1 / self.num_batches_tracked.to(mean)
-            keep, shares = 1 - updates * share, share.expand(updates) if each else share * shares
-        elif each:  # one after the other: what comes early is forgotten by what comes late
-            ages = torch.arange(updates - 1, -1, -1, dtype=mean.dtype, device=mean.device)
-            keep, shares = (1 - self.momentum) ** updates, self.momentum * (1 - self.momentum) ** ages
+            new = updates / self.num_batches_tracked.to(mean)
+            keep = 1 - new
         else:
-            keep, shares = 1 - self.momentum, self.momentum * shares
-        for running, found in ((self.running_mean, mean), (self.running_var, variance)):
-            running.mul_(keep).add_((shares @ found).to(running.dtype))
+            keep = (1 - self.momentum) ** updates
+            new = 1 - keep
+        shares = None  # of the ghost batches in the new; None where they are equal
+        if each and self.momentum:  # one after the other: what comes early is forgotten by what comes late
+            ages = torch.arange(updates - 1, -1, -1, dtype=mean.dtype, device=mean.device)
+            shares = self.momentum * (1 - self.momentum) ** ages / new
+        elif not each and not parts.even:
+            shares = parts.sizes(mean) / parts.examples
+        for running, found in ((self.running_mean, mean), (self.running_var, parts.unbiased(variance))):
+            average = found.mean(0) if shares is None else shares @ found
+            running.mul_(keep).add_((average * new).to(running.dtype))
 
     def extra_repr(self) -> str:
         """Size and updates beside the options of BatchNorm."""

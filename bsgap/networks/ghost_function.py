@@ -34,11 +34,23 @@ class Parts:
         """Examples in the batch."""
         return (self.count - 1) * self.size + self.last
 
+    @property
+    def even(self) -> bool:
+        """Whether all ghost batches have as many examples."""
+        return self.last == self.size or self.count == 1
+
     def sizes(self, like: Tensor) -> Tensor:
         """Examples in each ghost batch `(count,)`, in type and place of `like`."""
         sizes = torch.full((self.count,), float(self.size), dtype=like.dtype, device=like.device)
         sizes[-1] = self.last
         return sizes
+
+    def unbiased(self, variance: Tensor) -> Tensor:
+        """Variances `(count, channels)` of the ghost batches with n - 1 in place of n."""
+        n: float | Tensor = self.last * self.values
+        if not self.even:
+            n = self.sizes(variance)[:, None] * self.values
+        return variance * (n / (n - 1))
 
 
 def parts_of(inputs: Tensor, size: int) -> Parts:
@@ -68,13 +80,13 @@ def normalised(
     """`inputs` `(batch, channels, ...)` normalised within each ghost batch, times `weight` plus `bias` `(channels,)`.
 
     Returns:
-        The outputs, in type and layout of `inputs`, and the mean and unbiased variance of each ghost batch
+        The outputs, in type and layout of `inputs`, and the mean and biased variance of each ghost batch
         `(count, channels)`, in float32 at least, through which no gradient flows.
     """
     with torch.autocast(inputs.device.type, enabled=False):
         if torch.compiler.is_compiling():
             return _composed(inputs, weight, bias, parts, eps)
-        return _Normalised.apply(inputs, weight, bias, parts, eps)  # type: ignore[no-any-return]
+        return _Normalised.apply(inputs, weight, bias, parts, eps)
 
 
 class _Normalised(torch.autograd.Function):
@@ -84,25 +96,23 @@ class _Normalised(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor, Tensor]:
         exact = torch.promote_types(inputs.dtype, torch.float32)
         gain, shift = (
-            torch.full(inputs.shape[1:2], value, dtype=exact, device=inputs.device) if given is None else given.to(exact)
-            for given, value in ((weight, 1.0), (bias, 0.0))
+            torch.full(inputs.shape[1:2], value, dtype=exact, device=inputs.device) if own is None else own.to(exact)
+            for own, value in ((weight, 1.0), (bias, 0.0))
         )
         rows = _in_rows(inputs)
         x = _arranged(inputs, rows)
         found = [ghost_kernels.forward(piece, gain, shift, eps) for piece in _pieces(x, parts, rows)]
         y, mean, variance = _joined(found)
-        n = parts.sizes(mean)[:, None] * parts.values
-        unbiased = variance * (n / (n - 1))
         ctx.save_for_backward(x, gain, mean, (variance + eps).rsqrt())
         ctx.parts, ctx.rows = parts, rows
         ctx.types = [None if given is None else given.dtype for given in (weight, bias)]
-        ctx.mark_non_differentiable(mean, unbiased)
+        ctx.mark_non_differentiable(mean, variance)
         ctx.set_materialize_grads(False)
         y = _as_they_came(y, inputs.shape, rows)
         # No view, or what follows could not work in place, as an activation does: a tensor of its own on that memory.
         whole = torch.empty(0, dtype=y.dtype, device=y.device)
-        whole.set_(y.untyped_storage(), y.storage_offset(), y.shape, y.stride())  # type: ignore[call-overload]
-        return whole, mean, unbiased
+        whole.set_(y.untyped_storage(), y.storage_offset(), y.shape, y.stride())
+        return whole, mean, variance
 
     @staticmethod
     @once_differentiable
@@ -138,8 +148,7 @@ def _composed(
     y = y.reshape(inputs.shape)
     y = y if weight is None else y * weight.view(along)
     y = y if bias is None else y + bias.view(along)
-    n = parts.sizes(mean)[:, None] * parts.values
-    return y.to(inputs.dtype), mean.detach(), (variance * (n / (n - 1))).detach()
+    return y.to(inputs.dtype), mean.detach(), variance.detach()
 
 
 def _in_rows(inputs: Tensor) -> bool:
@@ -150,8 +159,7 @@ def _in_rows(inputs: Tensor) -> bool:
 
 
 def _arranged(values: Tensor, rows: bool) -> Tensor:
-    """`values` in rows `(batch, positions, channels)` or planes `(batch, channels, positions)`, without a copy where
-    they lie so."""
+    """`values` as rows `(batch, positions, channels)` or planes `(batch, channels, positions)`, by a view if it can."""
     if rows:
         return values.movedim(1, -1).contiguous().view(len(values), -1, values.shape[1])
     return values.contiguous().view(*values.shape[:2], -1)
@@ -164,12 +172,12 @@ def _as_they_came(values: Tensor, shape: torch.Size, rows: bool) -> Tensor:
 
 def _pieces(values: Tensor, parts: Parts, rows: bool) -> list[Tensor]:
     """Runs of equal ghost batches as `bsgap.networks.ghost_kernels` takes them: all, and a last one that differs."""
-    whole = parts.count * parts.size if parts.last == parts.size else (parts.count - 1) * parts.size
-    pieces = [(values[:whole], whole // parts.size), (values[whole:], 1)]
-    kept = [(piece, count) for piece, count in pieces if len(piece)]
-    if rows:
-        return [piece.reshape(count, -1, values.shape[2]) for piece, count in kept]
-    return [piece.reshape(count, -1, *values.shape[1:]) for piece, count in kept]
+    pieces = [(values, parts.count)]
+    if not parts.even:
+        whole = (parts.count - 1) * parts.size
+        pieces = [(values[:whole], parts.count - 1), (values[whole:], 1)]
+    kept = values.shape[2:] if rows else values.shape[1:]
+    return [piece.view(count, -1, *kept) for piece, count in pieces]
 
 
 def _joined(found: Sequence[tuple[Tensor, ...]]) -> tuple[Tensor, ...]:

@@ -24,7 +24,7 @@ def parameter_groups(network: nn.Module, *, decay_norms: bool = True) -> list[di
     [(2, 0.0001), (2, 0.0)]
 
     Args:
-        network: Any module; a parameter that two modules share counts once, and as a norm's where one of them is a norm.
+        network: Any module; a parameter that two modules share counts once, as a norm's where one of them is a norm.
         decay_norms: Whether the optimizer's weight decay holds for gains and biases of normalisation layers too.
 
     Raises:

@@ -205,7 +205,7 @@ def batches_in(examples: int, size: int, last: Last) -> int:
     return examples // size if last == "drop" else -(-examples // size)
 
 
-def schedule_steps(seen: int, *, n: int, base: int, last: Last) -> int:
+def schedule_steps(seen: int, *, n: int, base: int, last: Last, parts: int = 1) -> int:
     """Steps of a schedule that was made for batches of `base`, once `seen` examples have been passed.
 
     A step of batch m moves it on by m/base steps; what is left of a step is carried, and no epoch carries anything into
@@ -219,9 +219,11 @@ def schedule_steps(seen: int, *, n: int, base: int, last: Last) -> int:
         n: Examples in an epoch.
         base: Batch size that the schedule is made for.
         last: Whether the smaller batch at the end of an epoch is kept or dropped.
+        parts: Batches of a loader that make one of `base`; then it is the loader that keeps or drops its last batch.
     """
     epochs, position = divmod(seen, n)
-    return epochs * batches_in(n, base, last) + min(position // base, batches_in(n, base, last))
+    per_epoch = -(-batches_in(n, base // parts, last) // parts)
+    return epochs * per_epoch + min(position // base, per_epoch)
 
 
 def share_of_rate(coupling: Coupling, growth: float) -> float:

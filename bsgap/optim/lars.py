@@ -20,7 +20,7 @@ class LARS(Optimizer):
         v ← m v + γ λ (g + β w)
         w ← w - v
 
-    (with `nesterov` w ← w - (m v + γ λ (g + β w))). The first step of a plain weight is thus about γ η ‖w‖ long, however
+    (with `nesterov` w ← w - (m v + γ λ (g + β w))). The first step of a weight is thus about γ η ‖w‖ long, however
     long the gradient is. λ is 1 where ‖w‖ or ‖g‖ is 0: a weight that starts at 0 moves by plain SGD until it has a
     norm, and one without gradient only decays. The norms are those of the whole tensor, one for each weight.
 
@@ -90,7 +90,7 @@ class LARS(Optimizer):
         super().add_param_group(param_group)
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """One step; returns what `closure` returns, which takes the gradient anew."""
         loss = None
         if closure is not None:
@@ -107,11 +107,11 @@ class LARS(Optimizer):
 
     def _move(self, weights: list[Tensor], group: dict[str, Any], decay: float, trust: float | None) -> None:
         """One step of weights of one type on one device."""
-        gradients = [w.grad for w in weights]
-        if any(g.is_sparse for g in gradients):  # type: ignore[union-attr]
+        gradients = [w.grad for w in weights if w.grad is not None]
+        if any(g.is_sparse for g in gradients):
             raise UsageError("LARS takes dense gradients. Set sparse=False in the embedding.")
         rate = group["lr"]
-        steps = torch._foreach_add(gradients, weights, alpha=decay) if decay else gradients
+        steps: Any = torch._foreach_add(gradients, weights, alpha=decay) if decay else gradients
         if trust is None:
             steps = torch._foreach_mul(steps, rate)
         else:

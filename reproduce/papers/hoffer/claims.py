@@ -87,8 +87,8 @@ def _walk(plan: Plan, results: Results) -> Iterator[Claim]:
     scale, label = plan.scale, PROBLEMS[plan.scale][MAIN].label
     yield Claim.judged(
         "hoffer-log-time", f"{label}: the distance of the weights from their start grows like the logarithm of time",
-        "Fig. 2", "~ log t (N)", arms.averaged(averaged(plan, results, "r_squared")), minimal=EXPLAINED, direction="greater",
-        scale=scale, quantity=f"{label}: R² of a + s ln t {_FIT}, mean over the arms of Fig. 2",
+        "Fig. 2", "~ log t (N)", arms.averaged(averaged(plan, results, "r_squared")), minimal=EXPLAINED,
+        direction="greater", scale=scale, quantity=f"{label}: R² of a + s ln t {_FIT}, mean over the arms of Fig. 2",
     )  # fmt: skip
     yield Claim.judged(
         "hoffer-log-power", f"{label}: a logarithm of time describes the distance better than any power of it",

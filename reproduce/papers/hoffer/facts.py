@@ -17,9 +17,9 @@ def between(name: str, above: str, below: str) -> str | None:
     """Points of accuracy between two stages as the paper reports them; None where a cell is not known.
 
     >>> between("F1", SB, LB), between("F1", "GBN", LB)
-    ('+1.22 points (D, from N)', None)
+    ('+1.22 points, F1 on MNIST (D, from N)', None)
     """
     cells = TABLE1.get(name, {})
     if above not in cells or below not in cells:
         return None
-    return f"{cells[above] - cells[below]:+.2f} points (D, from N)"
+    return f"{cells[above] - cells[below]:+.2f} points, {DATA[name]} (D, from N)"

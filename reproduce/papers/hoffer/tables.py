@@ -12,7 +12,19 @@ from reproduce import arms, drawing
 from reproduce.drawing.tables import ABSENT
 from reproduce.papers.hoffer.facts import DATA, TABLE1
 from reproduce.papers.hoffer.figures import fitted
-from reproduce.papers.hoffer.problems import GBN, LB, MAIN, MEMORY, PROBLEMS, RA, SB, SIZES, STAGES, steps_an_epoch
+from reproduce.papers.hoffer.problems import (
+    GBN,
+    LB,
+    MAIN,
+    MEMORY,
+    PROBLEMS,
+    RA,
+    SB,
+    SIZES,
+    STAGES,
+    second_epoch,
+    steps_an_epoch,
+)
 from reproduce.papers.hoffer.trials import accuracies, share_closed, shared_steps, slopes, walks
 from reproduce.results import Results
 from reproduce.study import Plan

@@ -20,7 +20,8 @@ ARTIFACTS = (
         "accuracy", "Accuracy against batch size, without LARS and with it",
         "Test accuracy (ImageNet: validation accuracy) at the end. " + _BOTH + "Reported on ImageNet (second hand): "
         "without LARS AlexNet with local response normalisation, with LARS AlexNet with BatchNorm, whose baseline "
-        "without LARS at 512 has 60.2 %. Beside an analogue, which is another problem, shapes compare and levels do not.",
+        "without LARS at 512 has 60.2 %. Beside an analogue, which is another problem, shapes compare and levels do "
+        "not.",
         "figure", trials, _nothing, figures.accuracy,
     ),
     Artifact(

@@ -19,10 +19,11 @@ from ramped import (
     tensors,
     train,
 )
-from torch.optim.lr_scheduler import OneCycleLR, ReduceLROnPlateau, StepLR
+from torch.optim.lr_scheduler import CosineAnnealingLR, OneCycleLR, ReduceLROnPlateau, StepLR
 from torch.utils.data import BatchSampler, DataLoader, IterableDataset, RandomSampler, TensorDataset
 
-from bsgap.callbacks import BatchSizeRamp
+from bsgap.callbacks import BatchSizeRamp, RateDecay
+from bsgap.callbacks.position import epochs_passed
 from bsgap.errors import UsageError
 
 pytestmark = [
@@ -187,6 +188,57 @@ def test_micro_batches_schedules_and_the_estimate():
     trainer = train(Somebody(schedule), dataloader(16), BatchSizeRamp(factor=2, every=1, micro_batch=8), max_epochs=3)
     assert trainer.lr_scheduler_configs[0].scheduler.last_epoch == 3 * 6
     assert trainer.global_step == 6 + 3 + 2
+
+
+@pytest.mark.parametrize("n", [N, 104])
+@pytest.mark.parametrize("drop_last", [False, True])
+def test_schedules_count_the_steps_of_accumulated_batches(drop_last, n):
+    """An epoch of 13 accumulated pairs has 7 steps, also where only the 14th batch would be dropped."""
+    lengths = []
+
+    def schedule(optimizer, trainer):
+        lengths.append(trainer.estimated_stepping_batches)
+        return OneCycleLR(optimizer, 0.1, total_steps=lengths[0])
+
+    data = Stated(n=n, drop_last=drop_last)
+    trainer = train(Somebody(schedule), data, BatchSizeRamp(factor=2, every=1, maximum=64), accumulate_grad_batches=2)
+    assert trainer.lr_scheduler_configs[0].scheduler.last_epoch == lengths[0] == 4 * -(-n // 16)
+
+
+@pytest.mark.parametrize("make", [Stated, OwnData])
+@pytest.mark.parametrize("name", ["OneCycleLR", "CosineAnnealingLR"])
+def test_a_schedule_over_all_updates_cannot_keep_its_place(name, make):
+    """It would be over before the training, and torch refuse a step too many or let the rate rise again."""
+    kinds = {
+        "OneCycleLR": lambda optimizer, steps: OneCycleLR(optimizer, 0.1, total_steps=steps),
+        "CosineAnnealingLR": lambda optimizer, steps: CosineAnnealingLR(optimizer, steps),
+    }
+    module = Somebody(lambda optimizer, trainer: kinds[name](optimizer, trainer.estimated_stepping_batches))
+    options = {"max_epochs": -1, "max_steps": 30}
+    with pytest.raises(UsageError, match=f"{name} .* 30 steps, as trainer.max_steps .* Set ramp.schedules to steps"):
+        train(module, make(), BatchSizeRamp(factor=2, every=1, maximum=32), **options)
+    ramp = BatchSizeRamp(factor=2, every=1, maximum=32, schedules="steps")
+    assert train(module, make(), ramp, **options).lr_scheduler_configs[0].scheduler.last_epoch == 30
+
+
+def test_a_polynomial_over_updates_needs_its_epochs_where_the_batch_grows():
+    """Nobody knows how many epochs they are."""
+    callbacks = [RateDecay("polynomial"), BatchSizeRamp(factor=2, every=1, maximum=16)]
+    with pytest.raises(UsageError, match="decay.epochs: the length of the training is not known"):
+        train(Somebody(), Stated(), *callbacks, max_epochs=-1, max_steps=36)
+
+
+def test_the_rate_at_the_start_of_an_epoch_is_that_of_its_first_step():
+    """The last epoch's batches are still counted there, of the size before."""
+    found = []
+
+    class Look(pl.Callback):
+        def on_train_epoch_start(self, trainer, module):
+            found.append((epochs_passed(trainer), float(trainer.callback_metrics["learning_rate"])))
+
+    decay = RateDecay("steps", milestones=[2], factor=0.1)
+    train(Somebody(), Stated(), BatchSizeRamp(factor=2, every=1), decay, Look())
+    assert found == [(0, pytest.approx(0.01)), (1, pytest.approx(0.02)), (2, pytest.approx(0.004)), (3, pytest.approx(0.008))]
 
 
 def test_batches_that_the_trainer_accumulates_count_for_the_size():

@@ -180,6 +180,33 @@ def test_somebodys_loader_continues_at_the_end_of_an_epoch(tmp_path, data, step)
     assert found[0] == found[1] == 48
 
 
+@pytest.mark.parametrize("data", [Stated, dataloader, OwnData])
+@pytest.mark.parametrize("ramp", [{"every": 1}, {"monitor": "loss", "min_delta": 100.0}], ids=["every", "monitor"])
+def test_a_checkpoint_of_a_finished_fit_continues(tmp_path, data, ramp):
+    """What the ramp knows outlives the fit: `trainer.save_checkpoint` after it is what people do."""
+    path = tmp_path / "some.ckpt"
+    schedule = lambda optimizer, trainer: StepLR(optimizer, 5, 0.7)  # noqa: E731
+    make = lambda: BatchSizeRamp(factor=2, maximum=64, **ramp)  # noqa: E731
+    whole, uninterrupted = Somebody(schedule), make()
+    expected = train(whole, data(), uninterrupted)
+    train(Somebody(schedule), data(), make(), max_epochs=3).save_checkpoint(path)
+    resumed, again = Somebody(schedule), make()
+    trainer = train(resumed, data(), again, checkpoint=path)
+    assert sizes(resumed)[3:] == sizes(whole)[3:]
+    assert [stage.batch_size for stage in again.history] == [stage.batch_size for stage in uninterrupted.history]
+    assert len({each.lr_scheduler_configs[0].scheduler.last_epoch for each in (trainer, expected)}) == 1
+
+
+@pytest.mark.parametrize("data", [Stated, dataloader, OwnData])
+def test_a_checkpoint_without_a_ramp_goes_on_with_the_size_that_is_due(tmp_path, data):
+    path = tmp_path / "some.ckpt"
+    train(Somebody(), data(), max_epochs=2).save_checkpoint(path)
+    module = Somebody()
+    train(module, data(), BatchSizeRamp(factor=2, every=1), checkpoint=path)
+    assert sizes(module) == [[], [], [32] * 3, [64, 32]]
+    assert module.per_epoch[2:] == [3, 2]
+
+
 def test_a_resume_point_and_curves_with_somebodys_loader(tmp_path):
     task = OwnTask()
     train(task, dataloader(), BatchSizeRamp(factor=2, every=1), Curves(), ResumePoint(0), folder=tmp_path)

@@ -321,6 +321,9 @@ def test_what_is_left_at_the_end_of_an_epoch_is_one_ghost_batch():
     resumed = GhostBatchNorm2d(3, 8, dtype=torch.float64)
     resumed.load_state_dict(layer.state_dict())
     resumed(rest)
+    without = GhostBatchNorm2d(3, 8, track_running_stats=False)
+    without(values((3, 4, 4), 16).float())
+    without(rest.float())
 
 
 @pytest.mark.parametrize("updates", ["step", "chunk"])

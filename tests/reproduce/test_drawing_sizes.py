@@ -1,0 +1,37 @@
+"""Marks and panels of their own for reported numbers, in figures against the batch size."""
+
+import numpy as np
+from synthetic_arms import footer, sizes
+
+from reproduce import drawing
+
+OTHER = "ImageNet, reported"
+
+
+def drawn(**options):
+    ours, reported = sizes(np.random.default_rng(0), lost=False)
+    ours = ours[ours["panel"] == "C10, ResNet-20"]
+    return drawing.against_size(
+        ours, footer(), y_label="Error (%)", reported=reported.assign(panel=OTHER), marks_label="knee", **options
+    )
+
+
+def titles(figure):
+    return [axis.get_title() for axis in figure.axes]
+
+
+def test_reported_numbers_of_another_problem_have_a_panel_of_their_own():
+    assert titles(drawn()) == ["C10, ResNet-20"]
+    figure = drawn(reported_alone=True)
+    assert titles(figure) == ["(a) C10, ResNet-20", f"(b) {OTHER}"]
+    heights = [axis.get_ylim() for axis in figure.axes]
+    assert heights[0] != heights[1]
+
+
+def test_a_mark_stands_in_its_panel_and_in_the_legend():
+    figure = drawn(reported_alone=True, marks={OTHER: 1024.0})
+    at = [[line.get_xdata()[0] for line in axis.lines if len(set(line.get_xdata())) == 1] for axis in figure.axes]
+    assert 1024.0 in at[1]
+    assert 1024.0 not in at[0]
+    assert "knee" in [text.get_text() for text in figure.legends[0].texts]
+    assert "knee" not in [text.get_text() for text in drawn().legends[0].texts]
