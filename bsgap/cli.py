@@ -24,7 +24,6 @@ from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from bsgap.callbacks import (
-    BatchSizeRamp,
     Curves,
     KeepWeights,
     Outcome,
@@ -36,6 +35,7 @@ from bsgap.callbacks import (
 )
 from bsgap.callbacks import resume as resume_point
 from bsgap.callbacks.outcome import SUMMARY
+from bsgap.callbacks.ramp import NEITHER, OptionalRamp
 from bsgap.callbacks.wandb import WeightsAndBiases
 from bsgap.errors import BadCheckpoint, Interrupted, UsageError
 from bsgap.files import check_writable, write_text
@@ -111,6 +111,12 @@ class BsgapCLI(LightningCLI):
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse without Lightning's warning about arguments given from Python."""
         self.config = parser.parse_args(args)
+        typed = [str(argument) for argument in (sys.argv[1:] if args is None else args)]
+        ramp = (self.config.get(self.config["subcommand"]) or {}).get("ramp") or {}
+        if any(argument.startswith("--ramp.") for argument in typed) and not (ramp.get("factor") or ramp.get("sizes")):
+            raise UsageError(
+                NEITHER
+            )  # a recipe may state the rest of a ramp without having one; who types it wants one
 
     def _parse_ckpt_path(self) -> None:
         """Say in one line what is wrong with a checkpoint before Lightning looks into it."""
@@ -134,7 +140,7 @@ class BsgapCLI(LightningCLI):
         for name, callback in {
             "rate": ScaledRate,
             "decay": RateDecay,
-            "ramp": BatchSizeRamp,
+            "ramp": OptionalRamp,
             "curves": Curves,
             "stopping": StoppingRule,
             "keep": KeepWeights,

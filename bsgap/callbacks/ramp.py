@@ -15,6 +15,7 @@ from bsgap.optim.growth import Coupling, Growth, noise_scale, share_of_rate
 from bsgap.optim.plateau import Plateau
 
 NAME = "ramp"
+NEITHER = "the ramp would never change anything: give ramp.factor (2 doubles the batch) or ramp.sizes."
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,8 @@ class BatchSizeRamp(pl.Callback):
         [(20, 256), (40, 512), (60, 1024), (80, 2048)]
 
     Args:
-        factor: Growth at each milestone. Without it and `sizes` there is no ramp, whatever else is set.
+        factor: Growth at each milestone. It or `sizes` is needed; only the group `ramp` of `bsgap fit` may lack both,
+            and is then no ramp, so that a recipe can state the milestones of those of its runs that have one.
         sizes: Batch size after each milestone, over all devices, instead of `factor`.
         milestones: Epochs (they may be fractional with data of this package) or steps after which the batch grows.
         every: Grow every so many epochs or steps, instead of `milestones`.
@@ -95,6 +97,8 @@ class BatchSizeRamp(pl.Callback):
         UsageError: An option is out of range, contradicts another, has no effect or cannot be honoured.
     """
 
+    may_be_off = False
+
     def __init__(
         self,
         factor: float | None = None,
@@ -113,6 +117,8 @@ class BatchSizeRamp(pl.Callback):
     ) -> None:
         self.growth = Growth(factor, sizes, milestones, every, unit, maximum)
         self.active = factor is not None or sizes is not None
+        if not self.active and not self.may_be_off:
+            raise UsageError(NEITHER)
         self.monitor, self.rate, self.micro_batch, self.schedules = monitor, rate, micro_batch, schedules
         share_of_rate(rate, 1.0)
         if schedules not in ("examples", "steps"):
@@ -280,3 +286,9 @@ class BatchSizeRamp(pl.Callback):
                 " on_epoch=True, or watch another."
             )
         return float(trainer.strategy.reduce(found[name], reduce_op="mean"))
+
+
+class OptionalRamp(BatchSizeRamp):
+    """`BatchSizeRamp` as the group `ramp` of `bsgap fit`: no ramp without `factor` and `sizes`."""
+
+    may_be_off = True

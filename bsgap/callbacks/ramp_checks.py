@@ -129,6 +129,11 @@ def check_batches(
     normalised = any(isinstance(part, _BatchNorm) for part in module.modules())
     for size in sizes:
         micro.check(size)
+        if normalised and micro.size is not None and size > micro.size > 1 and size % micro.size == 1:
+            raise UsageError(
+                f"ramp.micro_batch {micro.size} leaves a single example of a batch of {size} by itself, which has no"
+                " batch statistics. Choose another."
+            )
     for batches, last in ends:
         alone = micro.size is not None and micro.size > 1 and last % micro.size == 1
         if normalised and (last == trainer.world_size or alone):

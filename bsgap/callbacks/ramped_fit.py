@@ -178,7 +178,7 @@ class RampedFit:
         return batches.ready > batches.processed
 
     def _catch_up(self) -> None:
-        """Take the size that is due where a checkpoint ends before it: of a shorter training, or of one without ramp."""
+        """Take the size that is due where a checkpoint ends before it: of a shorter training, or one without a ramp."""
         assert self.n is not None
         due = self.sizes(self.trainer.current_epoch * self.n)
         if due != self.size:

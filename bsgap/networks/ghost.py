@@ -13,7 +13,6 @@ from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import batch_norm
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from bsgap.errors import UsageError
@@ -58,22 +57,21 @@ class GhostBatchNorm(_BatchNorm):
             UsageError: In training, the first batch is smaller than a ghost batch, or a ghost batch has but one value a
                 channel.
         """
-        self._check_input_dim(inputs)
         if not self.training:
-            return batch_norm(
-                inputs, self.running_mean, self.running_var, self.weight, self.bias,
-                training=self.running_mean is None, eps=self.eps,
-            )  # fmt: skip
+            return super().forward(inputs)
+        self._check_input_dim(inputs)
         parts = parts_of(inputs, self.size)
         if len(inputs) < self.size and not self._has_trained():
             raise UsageError(
                 f"ghost_batch: a ghost batch of {self.size} examples does not fit the batch of {len(inputs)} that goes"
                 f" through the network. Set it to at most {len(inputs)}, or use larger batches."
             )
-        outputs, mean, variance = normalised(inputs, self.weight, self.bias, parts, self.eps)
-        self._follow(parts, mean, variance)
         if self.num_batches_tracked is None and not self._trained:
             self._trained = True
+        if parts.count == 1:
+            return super().forward(inputs)
+        outputs, mean, variance = normalised(inputs, self.weight, self.bias, parts, self.eps)
+        self._follow(parts, mean, variance)
         return outputs
 
     def _has_trained(self) -> bool:
@@ -89,6 +87,7 @@ class GhostBatchNorm(_BatchNorm):
         updates = parts.count if each else 1
         self.num_batches_tracked += updates
         keep: float | Tensor
+        new: float | Tensor  # share of this step
         if self.momentum is None:
             new = updates / self.num_batches_tracked.to(mean)
             keep = 1 - new
@@ -123,7 +122,10 @@ class GhostBatchNorm2d(GhostBatchNorm, nn.BatchNorm2d):
     state dict, the layer is BatchNorm.
 
     A batch smaller than `size` is refused when it is the first: the size is then a mistake. Later it is what is left at
-    the end of an epoch, and one ghost batch.
+    the end of an epoch, and one ghost batch. One ghost batch alone goes through BatchNorm itself.
+
+    Inputs in bfloat16 or float16 are normalised, and their gradients summed, in float32. The gradient of channels-last
+    inputs is put together in their own type on a CPU, with errors of one rounding of it and no bias.
 
     Example:
         >>> import torch

@@ -18,6 +18,7 @@ from torch import Tensor
 
 aten = torch.ops.aten
 LANES = 1024  # values along which coefficients are laid out, so that a kernel runs over long stretches of memory
+FEW = 2**18  # values in less than float32 up to which a copy in float32 costs little
 MANY = 1024  # positions from which on PyTorch's GroupNorm of rows is fast, by a factor of 60
 SUMMED = (64, 128)  # a sum goes over blocks of about so many values by so many: through memory in its order
 
@@ -42,7 +43,7 @@ def forward(x: Tensor, gain: Tensor, shift: Tensor, eps: float) -> tuple[Tensor,
     if x.dtype == gain.dtype:
         return _forward_rows(x, gain, shift, eps)
     ghosts, positions, channels = x.shape
-    if positions < MANY:
+    if positions < MANY or x.numel() <= FEW:
         y, mean, variance = _forward_rows(x.to(gain.dtype), gain, shift, eps)
         return y.to(x.dtype), mean, variance
     # The kernel takes the variance as E[x²] - μ² in float32, which is exact enough for values of 8 or 11 bits.
@@ -53,8 +54,8 @@ def forward(x: Tensor, gain: Tensor, shift: Tensor, eps: float) -> tuple[Tensor,
 
 def _forward_rows(x: Tensor, gain: Tensor, shift: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:
     mean = _sum(x, gain.dtype) / x.shape[1]
-    y = torch.sub(x, mean[:, None])
-    variance = _sum(y.mul_(y), gain.dtype) / x.shape[1]  # in what the outputs will overwrite: no temporary
+    y = aten.mse_loss(x, mean[:, None], 0)  # (x - μ)², in what the outputs will overwrite: no temporary
+    variance = _sum(y, gain.dtype) / x.shape[1]
     return _scaled(x, gain, shift, mean, variance, eps, y), mean, variance
 
 
@@ -87,6 +88,9 @@ def backward(dy: Tensor, x: Tensor, gain: Tensor, mean: Tensor, inverse: Tensor)
     Returns:
         dx, and Σ dy x̂ and Σ dy `(ghosts, channels)`.
     """
+    if x.device.type == "cpu" and x.ndim == 3 and x.numel() <= FEW and x.dtype != gain.dtype:
+        dx, products, sums = backward(dy.to(gain.dtype), x.to(gain.dtype), gain, mean, inverse)
+        return dx.to(x.dtype), products, sums
     cpu, exact, a = x.device.type == "cpu", x.dtype == gain.dtype, gain * inverse
     if not cpu:
         zero = torch.zeros(1, dtype=gain.dtype, device=x.device)
@@ -99,7 +103,7 @@ def backward(dy: Tensor, x: Tensor, gain: Tensor, mean: Tensor, inverse: Tensor)
         dx = torch.mul(dy, x)  # in what the result will overwrite
         sums = _sum(dy, gain.dtype)
         products = _centred(_sum(dx, gain.dtype), sums, mean, inverse)
-    less = -len(x) * x.shape[-1] / x.numel() if x.ndim == 3 else -len(x) * x.shape[2] / x.numel()  # -1/n
+    less = -mean.numel() / x.numel()  # -1/n
     b = (a * inverse).mul_(products).mul_(less)
     c = (a * less).mul_(sums).addcmul_(b, mean, value=-1)
     if cpu and not exact:
@@ -174,8 +178,10 @@ def _lanes(x: Tensor, length: int) -> tuple[int, int, int]:
 
 
 def _sum(x: Tensor, kind: torch.dtype) -> Tensor:
-    """Sums over the positions of rows, of type `kind`; those of values in less come from many short ones, in which
-    the roundings cancel."""
+    """Sums over the positions of rows, of type `kind`.
+
+    Those of values in less come from many short ones, in which the roundings cancel.
+    """
     ghosts, rows, length = _lanes(x, SUMMED[0])
     blocks = 1
     while rows % (2 * blocks) == 0 and rows // (2 * blocks) >= SUMMED[1]:

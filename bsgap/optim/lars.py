@@ -30,7 +30,8 @@ class LARS(Optimizer):
 
     Biases and the gains of normalisation layers, all that has one dimension, are excluded unless
     `exclude_one_dimensional` is off: for them λ = 1, and there is no weight decay, as in the LARS of MLPerf. A
-    parameter group may set `trust` to None, which makes λ = 1 for all that is in it, with the group's weight decay.
+    parameter group may set `trust` to None, which makes λ = 1 for all that is in it, with the group's weight
+    decay for what is not excluded.
 
     Example:
         >>> w = torch.nn.Parameter(torch.tensor([[3.0, 4.0]]))  # ‖w‖ = 5

@@ -152,6 +152,7 @@ def test_a_finished_run_is_not_trained_again(runs, capsys):
         (["--model.init_args.micro_batch=0"], "micro_batch must be at least 1 or absent, got 0."),
         (["--model.init_args.gradient_clip=-1"], "gradient_clip must be positive or absent, got -1.0."),
         (["--model.init_args.initial_weights=absent.pt"], "no file absent.pt"),
+        (["--ramp.every=1"], "never change anything: give ramp.factor"),
         (["--stopping.patience=-1"], "stopping: expected patience >= 0"),
         (["--curves.per_epoch=0"], "curves: expected per_epoch >= 1"),
         (["--resume.every_seconds=-1"], "every_seconds must not be negative"),

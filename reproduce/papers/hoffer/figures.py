@@ -118,7 +118,7 @@ def stages(plan: Plan, results: Results) -> Drawn | None:
         epochs = found["epoch"] / found["key"].map(lambda key: ratio if key == RA else 1)
         if name == MAIN:
             panel = f"{problem.label}, by epochs"
-            x_labels[panel] = f"Epochs (adapted regime: over {ratio})"
+            x_labels[panel] = f"Epochs (adapted regime: divided by {ratio})"
             marks[panel] = MILESTONES[plan.scale, MAIN]
             parts.append(found.assign(panel=panel, x=epochs))
         panel = f"{problem.label}, by updates"

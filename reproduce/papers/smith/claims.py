@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from reproduce.arms import compared
 from reproduce.claims import Claim
 from reproduce.papers.smith.facts import LOST, TABLE
-from reproduce.papers.smith.problems import DECAY, GROW, HYBRID, LABELS, MAIN, MOMENTUM, PAPER, RATE, SCHEDULES
+from reproduce.papers.smith.problems import DECAY, GROW, HYBRID, LABELS, MAIN, MOMENTUM, RATE, SCHEDULES
 from reproduce.papers.smith.trials import accuracies, loss_ratios, updates
 from reproduce.results import Results
 from reproduce.study import Plan
@@ -60,7 +60,7 @@ def _updates(plan: Plan, results: Results) -> Iterator[Claim]:
             f"smith-updates-{key}",
             f"{LABELS[key].capitalize()}: as many epochs take less than 1/{1 / share:.0f} of the updates",
             "Table of updates and accuracy",
-            f"{PAPER.updates(key) / PAPER.updates(DECAY):.3f} (D, from N)",
+            f"{TABLE[key].updates} against {TABLE[DECAY].updates} (N)",
             compared(updates(plan, results, key), base, "ratio"),
             quantity=f"optimizer steps of the run, {LABELS[key]} over {LABELS[DECAY]}, ratio on the log scale; it "
             "follows from the schedule",

@@ -12,7 +12,6 @@ LABELS = {
 }  # fmt: skip
 FACTOR = 5
 """By which the rate falls, or the batch grows, at a milestone."""
-FIRST_RATE, LARGER_RATE = 0.1, 0.5
 MORE_MOMENTUM = 0.98
 
 _RATE = "model.init_args.optimizer.init_args.lr"
@@ -47,6 +46,7 @@ class Schedule:
         milestones: Epochs at which the rate falls or the batch grows.
         epochs: Epochs of a run.
         examples: Training examples.
+        rate: Learning rate at the start, that of the recipe; the larger rate is `FACTOR` times it.
     """
 
     batch: int
@@ -54,6 +54,15 @@ class Schedule:
     milestones: tuple[int, ...]
     epochs: int
     examples: int
+    rate: float = 0.1
+
+    def first_rate(self, key: str) -> float:
+        """Learning rate at the start of an arm.
+
+        >>> PAPER.first_rate("decay"), PAPER.first_rate("momentum")
+        (0.1, 0.5)
+        """
+        return self.rate * (FACTOR if key in (RATE, MOMENTUM) else 1)
 
     def first(self, key: str) -> int:
         """Batch size at the start of an arm: in proportion to the rate, and to 1/(1 - momentum)."""
@@ -91,7 +100,7 @@ class Schedule:
         return sum(phase.epochs * self.examples / phase.batch for phase in self.phases(key))
 
     def arms(
-        self, *further: tuple[str, Scalar], rate: float = FIRST_RATE, keys: tuple[str, ...] = ()
+        self, *further: tuple[str, Scalar], rate: float | None = None, keys: tuple[str, ...] = ()
     ) -> tuple[Arm, ...]:
         """The ways of training.
 
@@ -100,9 +109,12 @@ class Schedule:
             rate: The rate at the start, where it is not the recipe's.
             keys: Which; all of them when none is named.
         """
-        slow = () if rate == FIRST_RATE else ((_RATE, rate),)
+        slow = () if rate is None else ((_RATE, rate),)
         growing = {key: (("ramp.factor", FACTOR), ("ramp.maximum", self.most(key))) for key in LABELS}
-        fast = {key: (("data.init_args.batch_size", self.first(key)), (_RATE, LARGER_RATE)) for key in (RATE, MOMENTUM)}
+        fast = {
+            key: (("data.init_args.batch_size", self.first(key)), (_RATE, self.first_rate(key)))
+            for key in (RATE, MOMENTUM)
+        }
         overrides = {
             DECAY: slow, HYBRID: growing[HYBRID] + slow, GROW: growing[GROW] + slow, RATE: growing[RATE] + fast[RATE],
             MOMENTUM: growing[MOMENTUM] + fast[MOMENTUM] + ((_MOMENTUM, MORE_MOMENTUM),),
@@ -115,7 +127,7 @@ class Schedule:
 PAPER = Schedule(128, 5120, (60, 120, 160), 200, 50_000)
 SCHEDULES = {
     "demo": Schedule(8, 250, (3, 6, 8), 10, 1000),
-    "laptop": Schedule(16, 500, (5, 10, 13), 16, 5_000),
+    "laptop": Schedule(16, 500, (5, 10, 13), 16, 5_000, rate=0.02),
     "gpu": Schedule(128, 5120, (12, 24, 32), 40, 50_000),
     "paper": PAPER,
 }

@@ -7,14 +7,11 @@ from reproduce import drawing
 from reproduce.arms import mean_and_spread
 from reproduce.papers.smith.facts import TABLE
 from reproduce.papers.smith.problems import (
-    FIRST_RATE,
     LABELS,
-    LARGER_RATE,
     MAIN,
     MOMENTUM,
     MORE_MOMENTUM,
     PAPER,
-    RATE,
     SCHEDULES,
 )
 from reproduce.papers.smith.trials import MOMENTUM as USUAL
@@ -38,7 +35,7 @@ def compared(plan: Plan, results: Results) -> Drawn | None:
         measured = measured or bool(found)
         rows.append({
             ("", "schedule"): label,
-            ("", "rate"): LARGER_RATE if key in (RATE, MOMENTUM) else FIRST_RATE,
+            ("", "rate"): chosen.first_rate(key),
             ("", "momentum"): MORE_MOMENTUM if key == MOMENTUM else USUAL,
             ("reported [N]", "updates"): known.updates if known else "–",
             ("reported [N]", "accuracy (%)"): f"{known.accuracy:.1f}" if known else "–",

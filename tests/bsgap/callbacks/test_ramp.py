@@ -11,6 +11,7 @@ from torch.optim.lr_scheduler import CosineAnnealingLR, OneCycleLR, StepLR
 
 from bsgap.callbacks import BatchSizeRamp, Curves, RateDecay, ScaledRate
 from bsgap.callbacks.multipliers import effective_rate
+from bsgap.callbacks.ramp import OptionalRamp
 from bsgap.errors import UsageError
 
 K = N // BASE  # steps in an epoch at the start
@@ -288,11 +289,17 @@ def test_a_second_fit_starts_anew_or_goes_on():
 
 
 def test_without_factor_and_sizes_there_is_no_ramp():
-    ramp, curves, task = BatchSizeRamp(every=4, maximum=64), Curves(), OwnTask()
+    ramp, curves, task = OptionalRamp(every=4, maximum=64), Curves(), OwnTask()
     train(task, OwnData(), ramp, curves)
     assert sizes(task) == [[8] * 12] * 4
     assert not ramp.history
     assert ramp.state_dict() == {}
+
+
+@pytest.mark.parametrize("options", [{}, {"every": 4}, {"milestones": [2, 4], "maximum": 64}, {"monitor": "loss"}])
+def test_only_the_group_of_the_command_may_have_neither(options):
+    with pytest.raises(UsageError, match=r"never change anything: give ramp\.factor"):
+        BatchSizeRamp(**options)
 
 
 def test_a_fast_run_for_development():

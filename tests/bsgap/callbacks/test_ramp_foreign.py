@@ -224,7 +224,7 @@ def test_a_schedule_over_all_updates_cannot_keep_its_place(name, make):
 def test_a_polynomial_over_updates_needs_its_epochs_where_the_batch_grows():
     """Nobody knows how many epochs they are."""
     callbacks = [RateDecay("polynomial"), BatchSizeRamp(factor=2, every=1, maximum=16)]
-    with pytest.raises(UsageError, match="decay.epochs: the length of the training is not known"):
+    with pytest.raises(UsageError, match=r"decay\.epochs: the length of the training is not known"):
         train(Somebody(), Stated(), *callbacks, max_epochs=-1, max_steps=36)
 
 
@@ -238,7 +238,12 @@ def test_the_rate_at_the_start_of_an_epoch_is_that_of_its_first_step():
 
     decay = RateDecay("steps", milestones=[2], factor=0.1)
     train(Somebody(), Stated(), BatchSizeRamp(factor=2, every=1), decay, Look())
-    assert found == [(0, pytest.approx(0.01)), (1, pytest.approx(0.02)), (2, pytest.approx(0.004)), (3, pytest.approx(0.008))]
+    assert found == [
+        (0, pytest.approx(0.01)),
+        (1, pytest.approx(0.02)),
+        (2, pytest.approx(0.004)),
+        (3, pytest.approx(0.008)),
+    ]
 
 
 def test_batches_that_the_trainer_accumulates_count_for_the_size():

@@ -114,26 +114,27 @@ def test_many_positions_are_as_exact_as_batch_norm(examples, last):
 
 
 @pytest.mark.parametrize("last", [False, True], ids=["contiguous", "channels-last"])
-@pytest.mark.parametrize("examples", [64, 57])
+@pytest.mark.parametrize(
+    ("shape", "examples", "size"), [((8, 8, 8), 57, 16), ((8, 16, 16), 256, 64), ((16, 16, 16), 230, 64)]
+)
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_half_precision_is_rounded_as_that_of_batch_norm(dtype, examples, last):
-    inputs = values((8, 8, 8), examples, dtype)
+def test_half_precision_is_rounded_once_and_in_no_direction(dtype, shape, examples, size, last):
+    inputs = values(shape, examples, dtype)
     inputs = inputs.contiguous(memory_format=torch.channels_last) if last else inputs
-    plain = layer_for((8, 8, 8), torch.float32)
-    ghost, exact = ghost_batch_norm(copy.deepcopy(plain), 16), copy.deepcopy(plain).double()
-    gradient = values((8, 8, 8), examples, dtype, seed=1)
-    expected = passes(lambda x: chunk_by_chunk(exact, x, 16), exact, inputs.double(), gradient.double())
+    plain = layer_for(shape, torch.float32)
+    ghost, exact = ghost_batch_norm(copy.deepcopy(plain), size), copy.deepcopy(plain).double()
+    gradient = values(shape, examples, dtype, seed=1)
+    expected = passes(lambda x: chunk_by_chunk(exact, x, size), exact, inputs.double(), gradient.double())
     found = passes(ghost, ghost, inputs, gradient)
     assert [each.dtype for each in found] == [dtype, dtype, torch.float32, torch.float32]
     rounding = torch.finfo(dtype).eps
     for mine, right in zip(found[:2], expected[:2], strict=True):
         assert (mine - right).abs().max() <= 2 * rounding * right.abs().max()
         assert (mine - right).square().mean().sqrt() <= rounding * right.square().mean().sqrt()
-        # Without a bias in one direction, which would add up over positions.
-        assert (mine - right).mean((0, 2, 3)).abs().max() <= 0.1 * rounding
+        assert (mine - right).mean((0, 2, 3)).abs().max() <= 0.05 * rounding  # it would add up over positions
     for mine, right in zip(found[2:], expected[2:], strict=True):
         assert (mine - right).abs().max() <= rounding * right.abs().max()
-    assert torch.allclose(ghost.running_mean.double(), _averages(plain, inputs, 16)[0], atol=1e-5)
+    assert torch.allclose(ghost.running_mean.double(), _averages(plain, inputs, size)[0], atol=1e-5)
 
 
 def _averages(layer, inputs, size):
@@ -177,9 +178,9 @@ def test_a_step_of_one_ghost_batch_is_one_of_batch_norm():
     plain = layer_for((4, 3, 3))
     ghost = ghost_batch_norm(copy.deepcopy(plain), 24)
     inputs = values((4, 3, 3), 24)
-    assert torch.allclose(ghost(inputs), plain(inputs), rtol=1e-12)
+    assert torch.equal(ghost(inputs), plain(inputs))
     for name, buffer in plain.named_buffers():
-        assert torch.allclose(getattr(ghost, name), buffer, rtol=1e-12)
+        assert torch.equal(getattr(ghost, name), buffer)
 
 
 @pytest.mark.parametrize("options", [{}, {"affine": False}, {"track_running_stats": False}], ids=str)

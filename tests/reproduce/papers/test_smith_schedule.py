@@ -56,7 +56,7 @@ def test_every_arm_has_the_noise_scale_of_decaying_the_rate(scale):
     chosen = SCHEDULES[scale]
 
     def noise(key):
-        rate, momentum = {"rate": (0.5, 0.9), "momentum": (0.5, 0.98)}.get(key, (0.1, 0.9))
+        rate, momentum = chosen.first_rate(key), 0.98 if key == "momentum" else 0.9
         return [noise_scale(rate * at.rate, at.batch, chosen.examples, momentum) for at in chosen.phases(key)]
 
     assert noise("decay") == pytest.approx([noise("decay")[0] / 5**k for k in range(4)])
