@@ -19,6 +19,7 @@ from torch import Tensor
 aten = torch.ops.aten
 LANES = 1024  # values along which coefficients are laid out, so that a kernel runs over long stretches of memory
 FEW = 2**18  # values in less than float32 up to which a copy in float32 costs little
+CACHED = 2**18  # values that a temporary may have: one that does not fit into the cache costs as much as the batch
 MANY = 1024  # positions from which on PyTorch's GroupNorm of rows is fast, by a factor of 60
 SUMMED = (64, 128)  # a sum goes over blocks of about so many values by so many: through memory in its order
 
@@ -54,9 +55,12 @@ def forward(x: Tensor, gain: Tensor, shift: Tensor, eps: float) -> tuple[Tensor,
 
 def _forward_rows(x: Tensor, gain: Tensor, shift: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:
     mean = _sum(x, gain.dtype) / x.shape[1]
-    y = aten.mse_loss(x, mean[:, None], 0)  # (x - μ)², in what the outputs will overwrite: no temporary
-    variance = _sum(y, gain.dtype) / x.shape[1]
-    return _scaled(x, gain, shift, mean, variance, eps, y), mean, variance
+    variance = torch.zeros_like(mean)
+    for part in _slices(x):
+        squares = aten.mse_loss(x[:, part], mean[:, None], 0)  # (x - μ)²
+        variance += _sum(squares, gain.dtype)
+    variance /= x.shape[1]
+    return _scaled(x, gain, shift, mean, variance, eps, torch.empty_like(x)), mean, variance
 
 
 def _forward_planes(x: Tensor, gain: Tensor, shift: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:
@@ -100,22 +104,26 @@ def backward(dy: Tensor, x: Tensor, gain: Tensor, mean: Tensor, inverse: Tensor)
     elif x.ndim == 4:
         dx, products, sums = _sums_in_planes(dy, x, a, mean, inverse)
     else:
-        dx = torch.mul(dy, x)  # in what the result will overwrite
-        sums = _sum(dy, gain.dtype)
-        products = _centred(_sum(dx, gain.dtype), sums, mean, inverse)
+        sums, products, dx = torch.zeros_like(mean), torch.zeros_like(mean), torch.empty_like(x)
+        for part in _slices(x):
+            sums += _sum(dy[:, part], gain.dtype)
+            products += _sum(dy[:, part] * x[:, part], gain.dtype)
+        products = _centred(products, sums, mean, inverse)
     less = -mean.numel() / x.numel()  # -1/n
     b = (a * inverse).mul_(products).mul_(less)
     c = (a * less).mul_(sums).addcmul_(b, mean, value=-1)
     if cpu and not exact:
         if x.ndim == 4:
             return dx.add_(_multiply_add(x, b, c)), products, sums  # which has a·dy in it already
-        lanes = _lanes(x, LANES)
-        out, (a, b, c) = dx.view(lanes), _dithered(torch.stack((a, b, c)), lanes, x.dtype)
-        torch.addcmul(c, x.view(lanes), b, out=out)
-        torch.addcmul(out, dy.view(lanes), a, out=out)
-        return dx, products, sums
-    torch.addcmul(_spread(c, x), x, _spread(b, x), out=dx)
-    torch.addcmul(dx, dy, _spread(a, x), out=dx)
+        a, b, c = _dithered(torch.stack((a, b, c)), _lanes(x, LANES), x.dtype)
+    else:
+        a, b, c = (_spread(each, x) for each in (a, b, c))
+    for part in _slices(x) if x.ndim == 3 else [slice(None)]:
+        there, given, out = (each[:, part] if x.ndim == 3 else each for each in (x, dy, dx))
+        if a.shape[-1] != x.shape[-1] and x.ndim == 3:
+            there, given, out = (each.view(len(x), -1, a.shape[-1]) for each in (there, given, out))
+        torch.addcmul(c, there, b, out=out)
+        torch.addcmul(out, given, a, out=out)
     return dx, products, sums
 
 
@@ -175,6 +183,14 @@ def _lanes(x: Tensor, length: int) -> tuple[int, int, int]:
     while positions % (2 * times) == 0 and 2 * times * channels <= length:
         times *= 2
     return ghosts, positions // times, times * channels
+
+
+def _slices(x: Tensor) -> list[slice]:
+    """Positions of rows in slices, each with those of all ghost batches, of which a copy stays in the cache."""
+    ghosts, positions, channels = x.shape
+    times = _lanes(x, LANES)[2] // channels
+    length = max(1, CACHED // (ghosts * channels * times)) * times
+    return [slice(first, first + length) for first in range(0, positions, length)]
 
 
 def _sum(x: Tensor, kind: torch.dtype) -> Tensor:

@@ -30,8 +30,8 @@ def _notes(plan: Plan) -> list[str]:
         "the best; whether the paper prints that one is not known.",
         "The code logs the distance of the first weight tensor only, once an epoch; here it is that of the whole "
         "weight vector, on a logarithmic grid of steps, as the paper's claim is on the weights.",
-        f"An issue on the authors' code (bigBatch, no. 3) reports {ISSUE[0]:g} % for ghost batches where, as it says, the "
-        f"paper has {ISSUE[1]:g} %. Verdicts here are on signs and sizes of effects, not on that number.",
+        f"An issue on the authors' code (bigBatch, no. 3) reports {ISSUE[0]:g} % for ghost batches where, as it says, "
+        f"the paper has {ISSUE[1]:g} %. Verdicts here are on signs and sizes of effects, not on that number.",
     ]
     if "F1" in plan.networks and plan.scale != "demo":
         notes.append(
