@@ -5,6 +5,7 @@ import copy
 import pytest
 import torch
 from torch import nn
+from torch.nn.functional import batch_norm
 
 from bsgap.errors import UsageError
 from bsgap.measures import evaluation_mode
@@ -341,3 +342,19 @@ def test_measures_take_the_statistics_that_they_say(updates):
         assert torch.allclose(ghost(probe), plain(probe), rtol=1e-12)
     assert (ghost[0].size, ghost[0].updates) == (8, updates)
     assert all(torch.equal(ghost.state_dict()[name], value) for name, value in before.items())
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_in_bfloat16_it_is_as_exact_as_batchnorm_also_far_from_zero(layout):
+    """A residual stream moves away from 0; moments taken in bfloat16 would lose its variance, and training runs away."""
+    generator = torch.Generator().manual_seed(0)
+    shift = 30 * torch.randn(1, 16, 1, 1, generator=generator)
+    images = (torch.randn(64, 16, 32, 32, generator=generator) + shift).bfloat16().contiguous(memory_format=layout)
+    gradient = torch.randn(64, 16, 32, 32, generator=generator).bfloat16().contiguous(memory_format=layout)
+
+    exact = images.double().requires_grad_()
+    torch.cat([batch_norm(part, None, None, training=True) for part in exact.split(16)]).backward(gradient.double())
+    inputs = images.clone().requires_grad_()
+    GhostBatchNorm2d(16, 16)(inputs).backward(gradient)
+    error = (inputs.grad.double() - exact.grad).norm() / exact.grad.norm()
+    assert error < 2.0**-9  # half a unit in the last place of 8 bits
