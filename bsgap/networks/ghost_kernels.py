@@ -32,7 +32,7 @@ def forward(x: Tensor, gain: Tensor, shift: Tensor, eps: float) -> tuple[Tensor,
     Returns:
         y, in the type of `x`, and mean and biased variance `(ghosts, channels)`, in that of `gain`.
     """
-    if x.device.type != "cpu":
+    if not _on_cpu(x):
         variance, mean = torch.var_mean(x.to(gain.dtype), _positions(x), correction=0)
         return _scaled(x, gain, shift, mean, variance, eps, torch.empty_like(x)), mean, variance
     if x.dtype != gain.dtype:
@@ -74,7 +74,7 @@ def backward(dy: Tensor, x: Tensor, gain: Tensor, mean: Tensor, inverse: Tensor)
     Returns:
         dx, and Σ dy x̂ and Σ dy `(ghosts, channels)`.
     """
-    cpu, a = x.device.type == "cpu", gain * inverse
+    cpu, a = _on_cpu(x), gain * inverse
     if not cpu:
         zero = torch.zeros(1, dtype=gain.dtype, device=x.device)
         sums = dy.sum(_positions(x), dtype=gain.dtype)
@@ -95,6 +95,10 @@ def backward(dy: Tensor, x: Tensor, gain: Tensor, mean: Tensor, inverse: Tensor)
     torch.addcmul(_spread(c, x), x, _spread(b, x), out=dx)
     torch.addcmul(dx, dy, _spread(a, x), out=dx)
     return dx, products, sums
+
+
+def _on_cpu(x: Tensor) -> bool:
+    return x.device.type == "cpu"
 
 
 def _positions(x: Tensor) -> tuple[int, ...]:

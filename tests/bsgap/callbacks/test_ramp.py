@@ -412,7 +412,7 @@ def test_curves_have_the_batch_and_count_epochs_in_examples(runs):
     rates = [row[3] for row in rows(folder, "learning_rate")]
     assert rates == pytest.approx([0.1, 0.15, 0.15, 0.15, 0.25, 0.25])
     assert [row[3] for row in rows(folder, "noise_scale")] == pytest.approx([0.1 * 40 / (16 * 0.1)] * 6)
-    plain = runs.fit("plain", "--ramp.milestones=[1]", *options)
+    plain = runs.fit("plain", *options)
     assert not rows(plain, "batch_size")
     assert not rows(plain, "noise_scale")
 

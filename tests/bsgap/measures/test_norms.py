@@ -1,4 +1,6 @@
 import copy
+import doctest
+import importlib
 import math
 
 import pytest
@@ -63,3 +65,9 @@ def test_nothing_is_divided_by_zero():
 def test_a_model_without_weights_is_refused():
     with pytest.raises(UsageError, match="no trainable weight of more than one dimension"):
         layer_norms(nn.BatchNorm1d(2), [(torch.randn(4, 2), torch.zeros(4, 2))], mse_loss)
+
+
+def test_the_example_in_the_documentation_runs():
+    found = doctest.testmod(importlib.import_module("bsgap.measures.norms"))
+    assert found.attempted
+    assert not found.failed

@@ -1,3 +1,6 @@
+import doctest
+import importlib
+
 import pytest
 import torch
 from torch import nn
@@ -78,3 +81,9 @@ def test_norms_alone_are_one_group_and_a_network_without_is_refused():
     assert group["weight_decay"] == 0
     with pytest.raises(UsageError, match="decay_norms: the network has no normalisation layer"):
         parameter_groups(nn.Linear(2, 2), decay_norms=False)
+
+
+def test_the_example_in_the_documentation_runs():
+    found = doctest.testmod(importlib.import_module("bsgap.optim.groups"))
+    assert found.attempted
+    assert not found.failed

@@ -1,6 +1,8 @@
 """LARS against steps by hand, an independent loop in float64, and what a training asks of an optimizer."""
 
 import copy
+import doctest
+import importlib
 import math
 import warnings
 
@@ -232,3 +234,9 @@ def test_a_schedule_of_torch_takes_it():
         optimizer.step()
         schedule.step()
     assert optimizer.param_groups[0]["lr"] == pytest.approx(0.1)
+
+
+def test_the_example_in_the_documentation_runs():
+    found = doctest.testmod(importlib.import_module("bsgap.optim.lars"))
+    assert found.attempted
+    assert not found.failed

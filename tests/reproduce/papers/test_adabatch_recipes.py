@@ -4,7 +4,8 @@ import itertools
 
 import pytest
 
-from bsgap.callbacks import BatchSizeRamp, RateDecay
+from bsgap.callbacks import RateDecay
+from bsgap.callbacks.ramp import OptionalRamp
 from reproduce import recipes
 from reproduce.papers import adabatch
 from reproduce.papers.adabatch.problems import ABSENT, LABELS, NETWORKS, PROBLEMS, SEEDS, Schedule, schedule
@@ -73,7 +74,7 @@ def test_a_recipe_says_what_the_schedule_says(scale, name):
         assert (optimizer["init_args"]["momentum"], optimizer["init_args"]["weight_decay"]) == (0.9, 5e-4)
         assert config["model"]["init_args"]["statistics"] == "running"
         assert config["keep"]["ends"]
-        decay, ramp = RateDecay(**config["decay"]), BatchSizeRamp(**config["ramp"])
+        decay, ramp = RateDecay(**config["decay"]), OptionalRamp(**config["ramp"])
         falls = decay.schedule(epochs=chosen.epochs)
         sizes = dict(ramp.growth.plan(first, end=chosen.epochs)) if ramp.active else {}
         assert ramp.active == (key == "adaptive")

@@ -4,7 +4,8 @@ import itertools
 
 import pytest
 
-from bsgap.callbacks import BatchSizeRamp, RateDecay
+from bsgap.callbacks import RateDecay
+from bsgap.callbacks.ramp import OptionalRamp
 from bsgap.optim.growth import batches_in, noise_scale
 from reproduce import recipes
 from reproduce.papers import smith
@@ -75,7 +76,7 @@ def test_a_recipe_says_what_the_schedule_says(scale, name):
         assert data.get("train_examples", 50_000) == chosen.examples
         assert (config["trainer"]["max_epochs"], data["last"]) == (chosen.epochs, "drop")
         assert config["model"]["init_args"]["ghost_batch"] == chosen.batch
-        decay, ramp = RateDecay(**config["decay"]), BatchSizeRamp(**config["ramp"])
+        decay, ramp = RateDecay(**config["decay"]), OptionalRamp(**config["ramp"])
         falls = decay.schedule(epochs=chosen.epochs)
         assert ramp.active == (arm.key != "decay")
         assert config["ramp"]["rate"] == "keep-ratio"
@@ -93,10 +94,10 @@ def test_the_optimizers_are_the_papers(scale):
         found = configuration(scale, name, key)["model"]["init_args"]["optimizer"]
         return found["class_path"], {name: found["init_args"].get(name) for name in ("lr", "momentum", "nesterov")}
 
-    sgd, plain = "torch.optim.SGD", {"lr": 0.1, "momentum": 0.9, "nesterov": False}
+    sgd, plain = "torch.optim.SGD", {"lr": SCHEDULES[scale].rate, "momentum": 0.9, "nesterov": False}
     assert optimizer(MAIN, "decay") == optimizer(MAIN, "grow") == (sgd, plain)
-    assert optimizer(MAIN, "rate") == (sgd, plain | {"lr": 0.5})
-    assert optimizer(MAIN, "momentum") == (sgd, plain | {"lr": 0.5, "momentum": 0.98})
+    assert optimizer(MAIN, "rate") == (sgd, plain | {"lr": 5 * plain["lr"]})
+    assert optimizer(MAIN, "momentum") == (sgd, plain | {"lr": 5 * plain["lr"], "momentum": 0.98})
     if scale in ("gpu", "paper"):
         assert optimizer("WRN-Nesterov", "grow") == (sgd, plain | {"nesterov": True})
         assert optimizer("WRN-SGD", "hybrid") == (sgd, plain | {"lr": 0.5, "momentum": 0.0})
