@@ -5,7 +5,6 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from bsgap.optim.growth import noise_scale
 from reproduce import arms
 from reproduce.arms import Arm, Problem
 from reproduce.papers.smith.problems import LABELS, MAIN, MORE_MOMENTUM, PROBLEMS, THREE
@@ -89,6 +88,8 @@ def schedule_frame(plan: Plan, results: Results) -> pd.DataFrame:
 
     The batch size is the examples over the steps between two evaluations; the rate is what the run logged.
     """
+    from bsgap.optim.growth import noise_scale  # torch takes seconds, and `reproduce list` needs none of it
+
     if MAIN not in plan.networks:
         return pd.DataFrame()
     problem = PROBLEMS[plan.scale][MAIN]
