@@ -34,8 +34,8 @@ def _notes(plan: Plan) -> list[str]:
         )
     if plan.scale == "laptop":
         notes.append(
-            "No augmentation. The rate at the start is 0.02, as the batch is 16: the paper's 0.1 is for "
-            "128. The rules of the claims are older than any run."
+            "No augmentation. The rate at the start is 0.02, as the batch is 16: the paper's 0.1 is for 128. The rules "
+            "of the claims are older than any run."
         )
     if "WRN-SGD" in plan.networks:
         notes.append(f"Plain SGD starts at a rate of {PLAIN_RATE:g}, Adam at 0.001, which the notes leave open.")
