@@ -163,8 +163,8 @@ def ghost_batch_norm(model: nn.Module, size: int, updates: Updates = "step") -> 
 
     >>> from bsgap.networks import CifarResNet
     >>> network = ghost_batch_norm(CifarResNet(8), size=64)
-    >>> type(network.features[1]).__name__, network.features[1].size
-    ('GhostBatchNorm2d', 64)
+    >>> network.features[1]
+    GhostBatchNorm2d(16, eps=1e-05, momentum=0.1, affine=True, track_running_stats=True, size=64, updates=step)
 
     Args:
         model: Any module.

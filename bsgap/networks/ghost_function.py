@@ -102,9 +102,8 @@ class _Normalised(torch.autograd.Function):
         rows = _in_rows(inputs)
         x = _arranged(inputs, rows)
         found = [ghost_kernels.forward(piece, gain, shift, eps) for piece in _pieces(x, parts, rows)]
-        y, mean, variance = _joined([(each.y, each.mean, each.variance) for each in found])
-        inverse = (variance + eps).rsqrt()
-        ctx.save_for_backward(gain, inverse, *(t for each in found for t in (each.kept, each.offset)))
+        y, mean, variance = _joined(found)
+        ctx.save_for_backward(x, gain, mean, (variance + eps).rsqrt())
         ctx.parts, ctx.rows = parts, rows
         ctx.types = [None if given is None else given.dtype for given in (weight, bias)]
         ctx.mark_non_differentiable(mean, variance)
@@ -120,13 +119,13 @@ class _Normalised(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor | None, *_: Tensor | None) -> tuple[Tensor | None, ...]:
         if gradient is None:
             return None, None, None, None, None
-        gain, inverse, *kept = ctx.saved_tensors
+        x, gain, mean, inverse = ctx.saved_tensors
         found, first = [], 0
         dys = _pieces(_arranged(gradient, ctx.rows), ctx.parts, ctx.rows)
-        for dy, x, offset in zip(dys, kept[::2], kept[1::2], strict=True):  # one, and a last one that differs
-            ghosts = slice(first, first + len(x))
-            found.append(ghost_kernels.backward(dy, x, gain, offset, inverse[ghosts]))
-            first += len(x)
+        for dy, piece in zip(dys, _pieces(x, ctx.parts, ctx.rows), strict=True):  # one, and a last one that differs
+            ghosts = slice(first, first + len(piece))
+            found.append(ghost_kernels.backward(dy, piece, gain, mean[ghosts], inverse[ghosts]))
+            first += len(piece)
         dx, *sums = _joined(found)
         of_weight, of_bias = (
             None if kind is None else each.sum(0).to(kind) for kind, each in zip(ctx.types, sums, strict=True)
