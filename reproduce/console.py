@@ -34,7 +34,7 @@ def print_plan(console: Console, runner: Runner, workers: int) -> None:
     seen: set[str] = set()
     asked = 0
     for artifact in artifacts(runner.study, plan):
-        ids = {results.id(trial) for trial in artifact.trials(plan)}
+        ids = {results.id(trial) for trial in artifact.runs(plan, results)}
         table.add_row(f"{artifact.name}  {artifact.title}", str(len(ids)), str(len(ids - seen)))
         seen |= ids
         asked += len(ids)
@@ -53,6 +53,8 @@ def _work(runner: Runner, workers: int) -> str:
     line += f", {len(pending)} to train"
     if ended := len(runner.all_trials) - len(done) - len(pending) - len(given_up):
         line += f", {ended} without a start, as the run they start from ended before"
+    if pending and any(artifact.then is not None for artifact in artifacts(runner.study, runner.plan)):
+        line += ", and then those that follow from them"
     if given_up:
         line += f", {len(given_up)} failed earlier (--retry-failed trains them again)"
     if pending or measures:

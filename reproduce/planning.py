@@ -53,8 +53,11 @@ def artifacts(study: Study, plan: Plan) -> list[Artifact]:
 
 
 def trials(study: Study, plan: Plan, results: Results) -> list[Trial]:
-    """All runs that the plan's figures and tables need, and those that these start from, each once."""
-    needed = (trial for artifact in artifacts(study, plan) for trial in artifact.trials(plan))
+    """All runs that the plan's figures and tables need, and those that these start from, each once.
+
+    Where an artifact has runs that follow from others (`Artifact.then`), those that are known by now.
+    """
+    needed = (trial for artifact in artifacts(study, plan) for trial in artifact.runs(plan, results))
     return unique((each for trial in needed for each in _with_starts(trial)), results)
 
 

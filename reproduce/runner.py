@@ -45,6 +45,10 @@ class Runner:
     _failed: set[str] = field(default_factory=set, init=False)  # runs that failed in this pass
 
     def __post_init__(self) -> None:
+        self._look()
+
+    def _look(self) -> None:
+        """Know the plan's runs, among them those that others which have ended by now decide."""
         self.all_trials = {self.results.id(trial): trial for trial in trials(self.study, self.plan, self.results)}
 
     def pending(self) -> list[Trial]:
@@ -167,6 +171,7 @@ class Runner:
             self._training.pop(key, None)
             self.results.forget(self.all_trials[key])
             self.warnings += result["warnings"]
+            self._look()
             return self._work()
         seconds = result.pop("_seconds")
         measure = self._jobs[job.key]

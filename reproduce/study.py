@@ -96,6 +96,8 @@ class Artifact:
         trials: The runs that it needs; those that they start from are added.
         measures: The measurements that it needs, once those runs are done.
         draw: For a figure, the matplotlib figure and the frame that is drawn; for a table, the frame twice.
+        then: Runs that are known only from what `trials` gave, such as those at the rate that did best on the
+            validation split; asked again whenever a run has ended. None where there are none.
     """
 
     name: str
@@ -105,6 +107,11 @@ class Artifact:
     trials: Callable[[Plan], list[Trial]]
     measures: Callable[[Plan, "Results"], list[Measure]]
     draw: Callable[[Plan, "Results"], "tuple[MatplotlibFigure | pd.DataFrame, pd.DataFrame] | None"]
+    then: Callable[[Plan, "Results"], list[Trial]] | None = None
+
+    def runs(self, plan: Plan, results: "Results") -> list[Trial]:
+        """All runs that it needs, as far as they are known by now."""
+        return [*self.trials(plan), *(self.then(plan, results) if self.then is not None else ())]
 
 
 @dataclass(frozen=True)

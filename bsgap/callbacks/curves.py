@@ -36,7 +36,8 @@ class Curves(pl.Callback):
 
     Mini-batch losses favour small batches, so the training loss is taken on one fixed sample (the data module's
     `sample` split), in evaluation mode. The metrics are `train_loss`, `train_accuracy` (sample), `test_loss`,
-    `test_accuracy`, and whatever else the task's evaluation gives (`values()`). Each evaluation is announced to every
+    `test_accuracy`, where some data are cut for validation `validation_loss` and `validation_accuracy` (as often as the
+    test set), and whatever else the task's evaluation gives (`values()`). Each evaluation is announced to every
     callback that has a method `on_evaluation(trainer, module, point)`. What a callback's method `curve_values(trainer,
     module)` returns, name -> number, is written with each evaluation: so do `BatchSizeRamp` (`batch_size`,
     `learning_rate`, `noise_scale`) and `RateDecay` where they do something, for the step that comes next. Training does
@@ -98,6 +99,8 @@ class Curves(pl.Callback):
         self._sets = {"train": data.batches("sample")}
         if self.test_every:
             self._sets["test"] = data.batches("test")
+            if getattr(data, "validation_examples", 0):
+                self._sets["validation"] = data.batches("validation")
         if not self.rows:
             self._evaluate(trainer, pl_module, epoch_end=True, sets=list(self._sets))
 
@@ -121,7 +124,7 @@ class Curves(pl.Callback):
         epochs = trainer.current_epoch + 1
         over = trainer.global_step == trainer.max_steps or (epoch_end and epochs == trainer.max_epochs)
         test = self.test_every and (over or (epoch_end and epochs % self.test_every == 0))
-        sets = [name for name in self._sets if name != "test" or test]
+        sets = [name for name in self._sets if name == "train" or test]
         self._evaluate(trainer, pl_module, epoch_end=epoch_end, sets=sets)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

@@ -245,3 +245,21 @@ def test_two_trials_of_one_run_are_measured_once():
     runner = make([SMALL, same], [SHARP, Measure("sharpness", ((same, "final"),), SHARP.options)])
     runner.results.finish(SMALL)
     assert len(runner.pending_measures()) == 1
+
+
+def test_runs_that_follow_from_others_are_trained_once_those_are_done():
+    results = Results()
+
+    def then(plan, results):
+        return [LARGE] if results.run(SMALL) is not None else []
+
+    artifact = Artifact("fig1", "", "", "figure", lambda _: [SMALL], lambda *_: [], lambda *_: None, then)
+    runner = Runner(SimpleNamespace(artifacts=(artifact,)), PLAN, results, {"mode": "offline", "project": "p"})
+    assert runner.pending() == [SMALL]
+    (first,) = runner._work()
+    results.finish(SMALL)
+    (second,) = done(runner, first)
+    assert (first.label, second.label) == ("batch 10", "batch 100")
+    results.finish(LARGE)
+    assert done(runner, second) == []
+    assert [runner.all_trials[key] for key in runner.all_trials] == [SMALL, LARGE]

@@ -85,6 +85,23 @@ def test_the_test_set_is_seen_every_so_many_epochs_and_at_the_budgets_end(every,
     assert {row[3] for row in rows} == ({"train_loss", "test_loss"} if every else {"train_loss"})
 
 
+def test_validation_examples_are_seen_as_often_as_the_test_set():
+    task, curves, spy = Script(), Curves(2, 2), Spy()
+    data = SimpleNamespace(batches=lambda split: split, validation_examples=3)
+    trainer = SimpleNamespace(
+        datamodule=data, callbacks=[curves, spy], world_size=1, global_step=0, current_epoch=0,
+        num_training_batches=2, max_epochs=4, max_steps=-1,
+    )  # fmt: skip
+    curves.on_train_start(trainer, task)
+    for epoch in range(4):
+        trainer.current_epoch = epoch
+        for index in range(2):
+            trainer.global_step += 1
+            curves.on_train_batch_end(trainer, task, None, (None, [0, 0]), index)
+    seen = {name: [p.epoch for p in spy.points if f"{name}_loss" in p.values] for name in ("test", "validation")}
+    assert seen == {"test": [0, 2, 4], "validation": [0, 2, 4]}
+
+
 @pytest.mark.parametrize("max_steps", [6, 8, 9, 11])
 def test_a_budget_of_steps_ends_with_a_point_of_both_sets(max_steps):
     points, _ = scheduled(4, 5, 2, 3, max_steps=max_steps)

@@ -1,0 +1,204 @@
+"""What can be measured on weights that runs kept: each kind of measure, from its options to its result."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import torch
+
+from bsgap import cli
+from bsgap.callbacks.measuring import criterion_of
+from bsgap.data import Batches
+from bsgap.errors import UsageError
+from bsgap.measures import (
+    distance,
+    keskar_sharpness,
+    layer_norms,
+    linear_approximation,
+    mini_batch,
+    state_path,
+    time_passes,
+)
+from bsgap.measures.timing import of_sizes
+
+AUTOCAST: dict[str, torch.dtype | None] = {"32-true": None, "32": None, "None": None, "bf16-mixed": torch.bfloat16}
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is measured.
+
+    Attributes:
+        task: The task of the run, its network with the weights to measure.
+        states: These weights, and those of the other runs that the measure is about.
+        config: The first run's configuration.
+    """
+
+    task: Any
+    states: Sequence[dict[str, Any]]
+    config: Mapping[str, Any]
+
+    @property
+    def network(self) -> torch.nn.Module:
+        """The network in float32, where it is to be measured."""
+        network: torch.nn.Module = self.task.network
+        return network
+
+    @property
+    def statistics(self) -> Any:
+        """Source of the BatchNorm statistics in the recipe's evaluations."""
+        return getattr(self.task, "statistics", "running")
+
+    @property
+    def data(self) -> Any:
+        """The run's data module, set up."""
+        options = self.config["data"]["init_args"] | {"seed": 0}
+        return _data(json.dumps(self.config["data"] | {"init_args": options}, sort_keys=True))
+
+    def train(self, examples: int | None, batch_size: int | None = None) -> Batches:
+        """Batches of training examples, all of them or a fixed sample."""
+        found: Batches = self.data.batches("train", examples=examples, batch_size=batch_size)
+        return found
+
+
+@lru_cache(maxsize=2)
+def _data(text: str) -> Any:
+    data = cli.build_data(json.loads(text))
+    data.setup("fit")
+    return data
+
+
+@lru_cache(maxsize=1)
+def _task(text: str) -> Any:
+    return cli.build(json.loads(text))
+
+
+def measure(kind: str, payload: Mapping[str, Any]) -> dict[str, Any]:
+    """Measure weights that runs kept, in float32, in the BatchNorm mode of the recipe.
+
+    Args:
+        kind: One of `KINDS`.
+        payload: `config` of the first run, `weights` (files), and `options` of the measure.
+
+    Raises:
+        UsageError: There is no such measure.
+    """
+    if kind not in KINDS:
+        *others, last = KINDS
+        raise UsageError(f"unknown measure {kind!r}: expected {', '.join(others)} or {last}.")
+    config = payload["config"]
+    states = [torch.load(path, map_location="cpu", weights_only=True) for path in payload["weights"]]
+    options = config["model"]["init_args"] | {"initial_weights": None}  # they are replaced by the kept ones
+    subject = Subject(_task(json.dumps(config["model"] | {"init_args": options}, sort_keys=True)), states, config)
+    subject.network.load_state_dict(states[0])
+    subject.network.to("cuda" if torch.cuda.is_available() else "cpu")
+    return KINDS[kind](subject, **payload["options"])
+
+
+def _distance(subject: Subject) -> dict[str, Any]:
+    """Distance between two sets of weights."""
+    names = [name for name, _ in subject.network.named_parameters()]
+    return {"distance": distance(subject.states[0], subject.states[1], names)}
+
+
+def _evaluation(subject: Subject, *, split: str | None = None, examples: int | None = None) -> dict[str, Any]:
+    """Loss and accuracy on a split, or on the training and the test examples."""
+    splits = ["train", "test"] if split is None else [split]
+    found = {name: subject.task.evaluate(subject.data.batches(name, examples=examples)) for name in splits}
+    return {
+        f"{name}_{metric}": value
+        for name, result in found.items()
+        for metric, value in {**result.values(), "examples": result.examples}.items()
+    } | {"statistics": subject.statistics}
+
+
+def _sharpness(subject: Subject, *, examples: int | None = None, **options: Any) -> dict[str, Any]:
+    """Keskar's sharpness."""
+    train = subject.train(examples)
+    return dict(vars(keskar_sharpness(subject.network, train, statistics=subject.statistics, **options)))
+
+
+def _path(
+    subject: Subject, *, low: float, high: float, points: int, shape: Any, examples: int | None = None
+) -> dict[str, Any]:  # fmt: skip
+    """Losses and accuracies on a path between two sets of weights."""
+    sets = {"train": subject.train(examples), "test": subject.data.batches("test")}
+    alphas = [low + (high - low) * index / (points - 1) for index in range(points)]
+    statistics = subject.statistics
+    start, end = subject.states
+    path = state_path(subject.network, start, end, alphas, sets, kind=shape, statistics=statistics)
+    return {"alphas": alphas, "losses": path.losses, "accuracies": path.accuracies, "statistics": statistics}
+
+
+def _approximations(
+    subject: Subject, *, rate: float, batch_size: int, draws: int, seed: int, examples: int | None = None
+) -> dict[str, Any]:  # fmt: skip
+    """Golmant's linear-approximation error: the mean over several mini-batches, and each of them.
+
+    The batches are micro-batches of the training, so that BatchNorm takes its statistics over as many examples.
+    """
+    batches, statistics = subject.train(examples, subject.task.micro_batch), subject.statistics
+    found = []
+    for draw in range(draws):
+        chunks = mini_batch(batches, batch_size, seed, draw)
+        found.append(vars(linear_approximation(subject.network, batches, chunks, rate=rate, statistics=statistics)))
+    kept = ("error", "same_batch_error", "loss", "loss_after", "gradient_norm")
+    means = {name: sum(each[name] for each in found) / draws for name in ("error", "same_batch_error")}
+    draws_of = {f"{name}_of_draws": [each[name] for each in found] for name in kept}
+    return means | draws_of | {
+        "batch_size": batch_size, "rate": rate, "examples": found[0]["examples"], "statistics": statistics,
+    }  # fmt: skip
+
+
+def _norms(subject: Subject, *, batch_size: int, seed: int = 0) -> dict[str, Any]:
+    """Norms of every weight and of its gradient over one mini-batch, which `seed` draws.
+
+    As in a step of the training, BatchNorm has the statistics of each micro-batch, whatever the evaluation has.
+    """
+    task = subject.task
+    batches = subject.train(None, task.micro_batch or batch_size)
+    rows = layer_norms(task.network, mini_batch(batches, batch_size, seed), criterion_of(task), statistics="batch")
+    layers = [
+        {
+            "layer": row.name.removesuffix(".weight"), "shape": list(row.shape), "weight": row.weight,
+            "gradient": row.gradient, "ratio": row.ratio,
+        }
+        for row in rows
+    ]  # fmt: skip
+    return {"layers": layers, "batch_size": batch_size, "micro_batch": task.micro_batch, "statistics": "batch"}
+
+
+def _timing(subject: Subject, *, batches: Sequence[int], rounds: int = 5) -> dict[str, Any]:
+    """Seconds of the forward and the backward pass of a training step, for every one of the batch sizes.
+
+    As the run trains: in its precision, layout and micro-batches, on its examples, compiled where it is. How fast a
+    machine is has nothing to do with the weights.
+    """
+    task, data, precision = subject.task, subject.data, subject.config["trainer"].get("precision")
+    if str(precision) not in AUTOCAST:
+        raise UsageError(f"timing: precision {precision} is not known, expected {' or '.join(AUTOCAST)}.")
+    pool = data.batches("train", examples=min(max(batches), data.n_train))
+    found = time_passes(
+        task, of_sizes(pool, batches), criterion_of(task), rounds=rounds, autocast=AUTOCAST[str(precision)],
+        micro_batch=task.micro_batch, forward=task.train_forward,
+    )  # fmt: skip
+    cpu = f"CPU, {torch.get_num_threads()} thread{'s' if torch.get_num_threads() > 1 else ''}"
+    return {
+        **{name: list(value) if isinstance(value, tuple) else value for name, value in vars(found).items()},
+        "precision": str(precision), "micro_batch": task.micro_batch,
+        "device": torch.cuda.get_device_name(0) if torch.cuda.is_available() else cpu,
+    }  # fmt: skip
+
+
+KINDS: dict[str, Callable[..., dict[str, Any]]] = {
+    "evaluation": _evaluation,
+    "sharpness": _sharpness,
+    "path": _path,
+    "distance": _distance,
+    "linear-approximation": _approximations,
+    "norms": _norms,
+    "timing": _timing,
+}
+"""Name of each measure -> what takes it, from the subject and the measure's options."""
