@@ -26,6 +26,7 @@ PAPERS = {
     "hoffer": "train longer, generalize better (Hoffer, Hubara, Soudry 2017)",
     "goyal": "accurate, large minibatch SGD (Goyal et al. 2017)",
     "lars": "layer-wise adaptive rate scaling (You, Gitman, Ginsburg 2017)",
+    "surlemont": "does sharpness-aware minimisation repair large batches? (the accompanying study)",
 }
 
 

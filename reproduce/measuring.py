@@ -13,6 +13,7 @@ from bsgap.callbacks.measuring import criterion_of
 from bsgap.data import Batches
 from bsgap.errors import UsageError
 from bsgap.measures import (
+    ball_sharpness,
     distance,
     keskar_sharpness,
     layer_norms,
@@ -20,6 +21,7 @@ from bsgap.measures import (
     mini_batch,
     state_path,
     time_passes,
+    weight_histogram,
 )
 from bsgap.measures.timing import of_sizes
 
@@ -121,15 +123,21 @@ def _sharpness(subject: Subject, *, examples: int | None = None, **options: Any)
 
 
 def _path(
-    subject: Subject, *, low: float, high: float, points: int, shape: Any, examples: int | None = None
+    subject: Subject, *, low: float, high: float, points: int, shape: Any, examples: int | None = None,
+    test_examples: int | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Losses and accuracies on a path between two sets of weights."""
-    sets = {"train": subject.train(examples), "test": subject.data.batches("test")}
-    alphas = [low + (high - low) * index / (points - 1) for index in range(points)]
+    sets = {"train": subject.train(examples), "test": subject.data.batches("test", examples=test_examples)}
+    alphas = _evenly(low, high, points)
     statistics = subject.statistics
     start, end = subject.states
     path = state_path(subject.network, start, end, alphas, sets, kind=shape, statistics=statistics)
     return {"alphas": alphas, "losses": path.losses, "accuracies": path.accuracies, "statistics": statistics}
+
+
+def _evenly(low: float, high: float, points: int) -> list[float]:
+    """`points` numbers from `low` to `high`."""
+    return [low + (high - low) * index / (points - 1) for index in range(points)]
 
 
 def _approximations(
@@ -192,6 +200,43 @@ def _timing(subject: Subject, *, batches: Sequence[int], rounds: int = 5) -> dic
     }  # fmt: skip
 
 
+def _ball(subject: Subject, *, examples: int | None = None, **options: Any) -> dict[str, Any]:
+    """Rise of the loss in a ball around the weights."""
+    train = subject.train(examples)
+    return dict(vars(ball_sharpness(subject.network, train, statistics=subject.statistics, **options)))
+
+
+def _weights(subject: Subject, *, bins: int, limit: float | None = None) -> dict[str, Any]:
+    """Histogram of the weights."""
+    return {
+        name: list(value) if isinstance(value, tuple) else value
+        for name, value in vars(weight_histogram(subject.network, bins=bins, limit=limit)).items()
+    }
+
+
+def _surface(
+    subject: Subject, *, directions: Sequence[int], normalise: Any, low: float, high: float, points: int,
+    examples: int | None = None, test_examples: int | None = 0,
+) -> dict[str, Any]:  # fmt: skip
+    """Losses and accuracies along one random direction, or over the plane of two; each is drawn from its seed.
+
+    Test examples: None for all of them, 0 for none.
+    """
+    from bsgap.measures import random_direction, surface
+
+    sets = {"train": subject.train(examples)}
+    if test_examples != 0:
+        sets["test"] = subject.data.batches("test", examples=test_examples)
+    drawn = [random_direction(subject.network, seed, normalise=normalise) for seed in directions]
+    alphas = _evenly(low, high, points)
+    betas = alphas if len(drawn) > 1 else None
+    found = surface(subject.network, sets, drawn, alphas, betas, statistics=subject.statistics)
+    return {
+        "alphas": alphas, "betas": betas, "losses": found.losses, "accuracies": found.accuracies,
+        "statistics": subject.statistics,
+    }  # fmt: skip
+
+
 KINDS: dict[str, Callable[..., dict[str, Any]]] = {
     "evaluation": _evaluation,
     "sharpness": _sharpness,
@@ -200,5 +245,8 @@ KINDS: dict[str, Callable[..., dict[str, Any]]] = {
     "linear-approximation": _approximations,
     "norms": _norms,
     "timing": _timing,
+    "ball": _ball,
+    "weights": _weights,
+    "surface": _surface,
 }
 """Name of each measure -> what takes it, from the subject and the measure's options."""

@@ -1,9 +1,13 @@
 """The one optimizer step that every task takes: batch m is one step on the mean gradient of m examples."""
 
+import functools
 from collections.abc import Callable
+from typing import Any
 
 from torch import Tensor, nn
 from torch.optim import Optimizer
+
+from bsgap.optim.closures import SummedClosure, total
 
 LossOf = Callable[[Tensor, Tensor], Tensor]
 """Mean loss of (inputs, targets)."""
@@ -62,30 +66,35 @@ def mean_gradient(
 def optimizer_step(
     optimizer: Optimizer,
     parameters: list[nn.Parameter],
-    gradient: Callable[[], Tensor],
-    *,
+    *shares: Callable[[], Tensor],
     clip: float | None = None,
 ) -> Tensor:
-    """Take one optimizer step on what `gradient` accumulates and return the loss at the step's start.
+    """Take one optimizer step on the gradient that the `shares` accumulate, and return the loss at the step's start.
 
     The optimizer gets a closure that clears, accumulates and clips the gradient, so an optimizer that evaluates it
-    more than once (SAM, L-BFGS) takes the right step; the loss returned is that of the first evaluation.
+    more than once (SAM, L-BFGS) takes the right step; the loss returned is that of the first evaluation. SAM perturbs
+    for each share apart, and only the gradient that it steps with is clipped: see `bsgap.optim.closures`.
 
     Args:
         optimizer: A torch optimizer, or Lightning's wrapper of one.
         parameters: The parameters whose joint gradient norm is clipped.
-        gradient: Accumulates the mean gradient of the batch into `.grad` and returns the mean loss.
+        shares: Accumulates the mean gradient of the batch into `.grad` and returns the mean loss; or several, each its
+            share of both.
         clip: Largest l2 norm of the gradient; None for no clipping.
 
     """
-    losses: list[Tensor] = []
+    losses: dict[int, Tensor] = {}
 
-    def closure() -> Tensor:
-        optimizer.zero_grad()
-        losses.append(gradient())
+    def noted(number: int, share: Callable[[], Tensor]) -> Tensor:
+        loss = share()
+        losses.setdefault(number, loss)
+        return loss
+
+    def finish() -> None:
         if clip is not None:
             nn.utils.clip_grad_norm_(parameters, clip)
-        return losses[-1]
 
-    optimizer.step(closure)  # type: ignore[arg-type]  # torch states a float and hands on whatever it is
-    return losses[0]
+    each = [functools.partial(noted, number, share) for number, share in enumerate(shares)]
+    closure: Any = SummedClosure(each, optimizer.zero_grad, finish)
+    optimizer.step(closure)
+    return total([losses[number] for number in range(len(shares))])

@@ -6,7 +6,7 @@ from importlib import import_module
 from bsgap.errors import UsageError
 from reproduce.study import Study
 
-NAMES = ("keskar", "golmant", "adabatch", "smith", "hoffer", "goyal", "lars")
+NAMES = ("keskar", "golmant", "adabatch", "smith", "hoffer", "goyal", "lars", "surlemont")
 
 
 @cache

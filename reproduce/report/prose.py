@@ -125,6 +125,21 @@ def result_phrase(claim: Mapping[str, Any]) -> str:
     return f"{statement} ({'; '.join(pieces)})" if pieces else statement
 
 
+_ANSWERS = {
+    "reproduced": "Yes", "not reproduced": "No", "inconclusive": "Open, as the interval or the seeds do not decide it",
+    "not run": "Not run",
+}  # fmt: skip
+
+
+def answer(claims: Iterable[Mapping[str, Any]], *prefixes: str) -> str:
+    """What the claims whose ids begin so say to a question, by verdict: "Yes: ... (2.1 [1.2, 3.0], n = 5). No: ..."."""
+    about = [claim for claim in claims if str(claim["id"]).startswith(prefixes)]
+    found: dict[str, list[str]] = {}
+    for verdict, _, phrases in by_verdict(about):
+        found.setdefault(verdict, []).extend(phrases)
+    return " ".join(f"{_ANSWERS[verdict]}: {'; '.join(phrases)}." for verdict, phrases in found.items())
+
+
 def readings(claims: Sequence[Mapping[str, Any]]) -> list[str]:
     """For a claim that is read in several ways: the verdict of each reading, and whether they agree.
 

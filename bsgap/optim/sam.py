@@ -1,0 +1,275 @@
+"""SAM and ASAM: steps along the gradient of a neighbour that has a higher loss, over any base optimizer."""
+
+import inspect
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+from bsgap.errors import UsageError
+from bsgap.optim.closures import Closure, Request, request_of, total
+from bsgap.optim.perturbation import ascent, check_radius, perturbed
+from bsgap.optim.second_pass import Draws, second_pass
+
+OPTIONS = ("rho", "adaptive", "eta")
+
+
+class SAM(Optimizer):
+    """Sharpness-aware minimisation (Foret et al. 2020, arXiv:2010.01412, algorithm 1).
+
+    A step takes two gradients on the same batch: one at the weights w, which gives the perturbation ε, and one at
+    w + ε, with which the base optimizer then steps from w:
+
+        ε = ρ g(w) / ‖g(w)‖₂,    w ← base(w, g(w + ε))
+
+    with the norm over all weights jointly; with `adaptive` it is the ε of ASAM (Kwon et al. 2021, arXiv:2102.11600),
+    see `bsgap.optim.perturbation.ascent`. Weight decay is the base's: it acts at w, and not in ε. The weights come
+    back from ε to the bit. With `rho` 0 it is the base optimizer itself, and one gradient a step.
+
+    `step` needs a closure and evaluates it twice; it clears the gradient itself. Under Lightning nothing else is to be
+    done, whether the optimization is automatic or manual. The second pass leaves BatchNorm's statistics, all other
+    buffers, and metrics alone, and logs nothing; it draws the same random numbers as the first, so dropout has the same
+    mask. Only the gradient of the base's step is clipped and shown to `on_before_optimizer_step`, and the loss is that
+    of the first pass. Over several devices both passes are synchronised: ε is that of the whole batch. Accumulation by
+    Lightning, and a gradient scaler (precision 16-mixed), are refused: neither lets a gradient be taken twice.
+
+    Which weights ASAM scales: Kwon's code takes T = |w| + η for parameters whose names contain "weight", and T = 1 for
+    others. An optimizer knows no names, so here it is tensors of more than one dimension. The two differ for the gains
+    of normalisation layers, which there are scaled and here are not. A parameter group may say otherwise of all that
+    is in it by its option `scaled`, True or False.
+
+    Parameter groups, state and defaults are the base's, so schedules and callbacks that look at the rate see, and set,
+    that of the base. The state dict is the base's with `rho`, `adaptive` and `eta` under `sam`.
+
+    Example:
+        >>> w = torch.nn.Parameter(torch.tensor([3.0]))
+        >>> optimizer = SAM([w], lambda weights: torch.optim.SGD(weights, lr=0.1), rho=0.5)
+        >>> def closure():
+        ...     loss = w.square().sum()
+        ...     loss.backward()
+        ...     return loss
+        >>> optimizer.step(closure).item()
+        9.0
+        >>> round(w.item(), 4)  # 3 - 0.1·2·(3 + 0.5)
+        2.3
+
+    Args:
+        params: Parameters, or groups of them.
+        base: Builds the optimizer that takes the steps, from `params`.
+        rho: ρ, 0 or more.
+        adaptive: Whether ε is that of ASAM.
+        eta: η of ASAM, 0 or more; absent means 0.01. Without `adaptive` it has no effect.
+
+    Raises:
+        UsageError: An option is out of range, or the base is no optimizer, asks for the gradient itself, or is SAM.
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        base: Callable[[Iterable], Optimizer],
+        rho: float = 0.05,
+        adaptive: bool = False,
+        eta: float | None = None,
+    ) -> None:
+        check_radius(rho, eta)
+        built = base(params) if callable(base) else base
+        _check_base(built)
+        # All that the base has is the base's alone; this gives the rest of what an Optimizer is made of.
+        self.__setstate__({"base": built, "rho": rho, "adaptive": adaptive, "eta": eta})
+        for group in built.param_groups:
+            self._check_group(group)
+
+    @property
+    def param_groups(self) -> list[dict[str, Any]]:  # type: ignore[override]
+        """The base's."""
+        return self.base.param_groups
+
+    @param_groups.setter
+    def param_groups(self, groups: list[dict[str, Any]]) -> None:
+        self.base.param_groups = groups
+
+    @property
+    def state(self) -> defaultdict[Tensor, Any]:  # type: ignore[override]
+        """The base's."""
+        return self.base.state
+
+    @state.setter
+    def state(self, state: defaultdict[Tensor, Any]) -> None:
+        self.base.state = state
+
+    @property
+    def defaults(self) -> dict[str, Any]:  # type: ignore[override]
+        """The base's."""
+        return self.base.defaults
+
+    def step(self, closure: Closure | None = None) -> Any:  # type: ignore[override]
+        """One step; returns the loss of the first pass.
+
+        Args:
+            closure: Computes the loss, calls `backward` on it, and returns it.
+
+        Raises:
+            UsageError: There is no closure, it gives no gradient, or it is a part of an accumulated batch.
+        """
+        if self.rho == 0:
+            return self.base.step(closure)
+        if closure is None:
+            raise UsageError(
+                "SAM needs a closure, as it takes two gradients a step: optimizer.step(closure), where closure computes"
+                " the loss, calls backward and returns it. Precision 16-mixed has none, as it scales the gradient: use"
+                " bf16-mixed or 32-true."
+            )
+        request = request_of(closure)
+        _check_whole(request)
+        loss = request.finished(lambda: self._gradient(request))
+        self.base.step()
+        return loss
+
+    def _gradient(self, request: Request) -> Any:
+        """Leave the gradient of the descent in `.grad`; return the loss of the first pass."""
+        if len(request.shares) == 1:
+            return self._share(request.shares[0], request)
+        losses = []
+        sums: dict[Tensor, Tensor] = {}
+        for share in request.shares:
+            losses.append(self._share(share, request))
+            for weight in self._moved():
+                gradient: Any = weight.grad
+                sums[weight] = sums[weight].add_(gradient) if weight in sums else gradient.clone()
+        for weight, gradient in sums.items():
+            weight.grad = gradient
+        return total(losses)
+
+    def _share(self, share: Closure, request: Request) -> Any:
+        """The gradient of one share at its own perturbation; the loss of its first pass."""
+        draws = Draws(weight.device for group in self.param_groups for weight in group["params"])
+        self.zero_grad()
+        loss = share()
+        moved = self._moved()
+        if not moved:
+            if loss is None:  # of a training_step that skips the batch
+                return None
+            raise UsageError(
+                "SAM: no parameter has a gradient after the closure. Call backward in it, on a loss of the parameters"
+                " that the optimizer was given, and let some of them require a gradient."
+            )
+        result = getattr(share, "_result", None)  # Lightning's closure keeps what training_step returned
+        with perturbed(moved, self._ascent(moved)), second_pass(request.module):
+            self.zero_grad()
+            draws.again()
+            share()
+        if result is not None:
+            share._result = result  # type: ignore[attr-defined]
+        return loss
+
+    def _moved(self) -> list[Tensor]:
+        return [weight for group in self.param_groups for weight in group["params"] if weight.grad is not None]
+
+    def _ascent(self, moved: list[Tensor]) -> list[Tensor]:
+        gradients: list[Any] = [weight.grad for weight in moved]
+        if not self.adaptive:
+            return ascent(moved, gradients, self.rho)
+        stated = {weight: group.get("scaled") for group in self.param_groups for weight in group["params"]}
+        scaled = [weight.ndim > 1 if stated[weight] is None else stated[weight] for weight in moved]
+        return ascent(moved, gradients, self.rho, eta=0.01 if self.eta is None else self.eta, scaled=scaled)
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Add a group to the base.
+
+        Raises:
+            UsageError: Its option `scaled` is neither True nor False.
+        """
+        self._check_group(param_group)
+        self.base.add_param_group(param_group)
+
+    @staticmethod
+    def _check_group(group: dict[str, Any]) -> None:
+        if group.get("scaled") not in (None, True, False):
+            raise UsageError(f"SAM: scaled of a parameter group must be true, false or absent, got {group['scaled']}.")
+
+    def state_dict(self) -> dict[str, Any]:
+        """The base's state dict, with this optimizer's options under `sam`."""
+        return {**self.base.state_dict(), "sam": {name: getattr(self, name) for name in OPTIONS}}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take up what `state_dict` gave; the state dict of the base alone leaves the options as they are."""
+        self.base.load_state_dict({name: value for name, value in state_dict.items() if name != "sam"})
+        vars(self).update({name: state_dict["sam"][name] for name in OPTIONS} if "sam" in state_dict else {})
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"base": self.base, **{name: getattr(self, name) for name in OPTIONS}}
+
+    def __repr__(self) -> str:
+        options = ", ".join(f"{name}={getattr(self, name)}" for name in OPTIONS)
+        return f"{type(self).__name__}({options}, base={self.base!r})"
+
+
+class ASAM(SAM):
+    """Adaptive sharpness-aware minimisation (Kwon et al. 2021, arXiv:2102.11600): `SAM` with `adaptive` on.
+
+    The ball is measured in units of the weights' own sizes, so that it does not change where a layer is scaled up and
+    the next one down: ρ is therefore about ten times that of SAM.
+
+    Example:
+        >>> import functools
+        >>> w = torch.nn.Parameter(torch.ones(2, 2))
+        >>> optimizer = ASAM([w], functools.partial(torch.optim.SGD, lr=0.1))
+        >>> optimizer.adaptive, optimizer.rho, optimizer.eta
+        (True, 0.5, 0.01)
+
+    Args:
+        params: Parameters, or groups of them.
+        base: Builds the optimizer that takes the steps, from `params`.
+        rho: ρ, 0 or more; the paper has 0.5 on CIFAR-10 and 1 on CIFAR-100.
+        eta: η, 0 or more.
+
+    Raises:
+        UsageError: As for `SAM`.
+    """
+
+    def __init__(
+        self, params: Iterable[Any], base: Callable[[Iterable], Optimizer], rho: float = 0.5, eta: float = 0.01
+    ) -> None:
+        super().__init__(params, base, rho, adaptive=True, eta=eta)
+
+
+def _check_base(base: Any) -> None:
+    """Refuse a base that cannot take a step with the gradient it finds.
+
+    Raises:
+        UsageError: It is none, asks for the gradient itself, or is SAM.
+    """
+    if not isinstance(base, Optimizer):
+        raise UsageError(
+            f"SAM: base must build a torch optimizer from parameters, got {type(base).__name__}. Give for instance"
+            " lambda weights: torch.optim.SGD(weights, lr=0.1)."
+        )
+    name = type(base).__name__
+    if isinstance(base, SAM):
+        raise UsageError(f"SAM: the base is {name} itself. Give the optimizer that is to take the steps, such as SGD.")
+    closure = inspect.signature(base.step).parameters.get("closure")
+    if closure is not None and closure.default is inspect.Parameter.empty:
+        raise UsageError(
+            f"SAM: {name} evaluates its closure itself, so it cannot step with the gradient of the perturbed weights."
+            " Give a base that takes one gradient a step, such as SGD or Adam."
+        )
+
+
+def _check_whole(request: Request) -> None:
+    """Refuse a batch that is only a part.
+
+    Raises:
+        UsageError: Lightning accumulates.
+    """
+    trainer = getattr(request.module, "_trainer", None)
+    accumulated = getattr(trainer, "accumulate_grad_batches", 1)
+    if accumulated > 1:
+        raise UsageError(
+            f"SAM: the trainer accumulates {accumulated} batches (accumulate_grad_batches), of which an optimizer can"
+            " evaluate only the last again, so the perturbation would come from a part of the batch. Set it to 1 and"
+            " use larger batches, or a task of bsgap with micro_batch."
+        )

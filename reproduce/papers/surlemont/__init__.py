@@ -1,0 +1,50 @@
+"""Surlemont, Javadi Farahzadi, Stähle, "Large batch sizes for Deep Learning": the accompanying study's plan."""
+
+from bsgap.analysis import MIN_SEEDS
+from reproduce.papers.surlemont.artifacts import ARTIFACTS
+from reproduce.papers.surlemont.claims import every_claim
+from reproduce.papers.surlemont.problems import ASAM, PROBLEMS, SAM, problem
+from reproduce.study import Plan, Study
+
+SEEDS = {"demo": 3, "laptop": 5, "gpu": 3, "paper": 5}
+
+
+def _grid(values: tuple[float, ...]) -> str:
+    return ", ".join(f"{value:g}" for value in sorted(values))
+
+
+def _notes(plan: Plan) -> list[str]:
+    first = problem(plan, plan.networks[0])
+    rates = "; ".join(f"{name} {_grid(problem(plan, name).rates)}" for name in plan.networks)
+    notes = [
+        "The study is a plan without results or a protocol, so network, batch sizes, grids and budget are ours: "
+        f"{first.data}, without augmentation, a constant rate, until the loss on a fixed training sample has not "
+        f"fallen by 1 % in some epochs, or {first.epochs} epochs.",
+        f"The grid of rates: {rates}. The rate is chosen first, with rho {first.radii[SAM][0]:g} for SAM and "
+        f"{first.radii[ASAM][0]:g} for ASAM, then rho of {_grid(first.radii[SAM])} and {_grid(first.radii[ASAM])}; one "
+        "seed, the whole budget, by the validation accuracy at the end. No test example has a say.",
+        "The perturbation of SAM comes from the gradient of the whole batch. BatchNorm takes its statistics over "
+        "micro-batches of one size at every batch size, so that the batch size changes the gradient alone. An epoch "
+        "drops its last, smaller batch.",
+        "Weight decay is 5e-4 with SGD (momentum 0.9) and 0 with Adam. With BatchNorm the weights before it can be "
+        "scaled without changing the function, which changes the box, the ball and the Hessian: the adaptive ball does "
+        "not depend on that scale.",
+        "The questions of the plan are judged like claims; no number is reported anywhere to stand beside ours.",
+    ]
+    few = [name for name in plan.networks if plan.seeds[name] < MIN_SEEDS]
+    if few:
+        notes.append(f"With fewer than {MIN_SEEDS} seeds ({', '.join(few)}) a claim is inconclusive by its rule.")
+    return notes
+
+
+STUDY = Study(
+    name="surlemont",
+    title="Large batch sizes for Deep Learning",
+    citation="Surlemont, Javadi Farahzadi, Stähle. University of Vienna, a plan without results",
+    networks={scale: dict.fromkeys(problems, SEEDS[scale]) for scale, problems in PROBLEMS.items()},
+    absent={},
+    data=lambda name, scale: PROBLEMS[scale][name].source,
+    artifacts=ARTIFACTS,
+    claims=every_claim,
+    notes=_notes,
+)

@@ -1,0 +1,77 @@
+"""The figures and tables of surlemont, with their captions."""
+
+from reproduce.papers.surlemont import figures, tables
+from reproduce.papers.surlemont.choice import candidates, following
+from reproduce.papers.surlemont.trials import ADAPTIVE_RADIUS, ASCENT, BOX_SIZE, RADIUS, measures
+from reproduce.results import Results
+from reproduce.study import Artifact, Measure, Plan
+
+_CHOSEN = (
+    "Rate and rho of every cell are the best of a small grid by the validation split with one seed; the final runs "
+    "have several seeds and end when the training loss ceases to fall. "
+)
+_MEASURES = (
+    f"The box is Keskar's, epsilon {BOX_SIZE:g} in the full space, by sign ascent (reading b); the ball is "
+    f"‖ε‖ ≤ {RADIUS:g} in l2, the adaptive ball ‖ε/(|w| + 0.01)‖ ≤ {ADAPTIVE_RADIUS:g}, both by {ASCENT} steps of "
+    "projected gradient ascent that start with SAM's own; λ_max is the largest eigenvalue of the Hessian. All are "
+    "taken where the run ended, on a fixed sample of training examples."
+)
+
+
+def _nothing(plan: Plan, results: Results) -> list[Measure]:
+    return []
+
+
+ARTIFACTS = (
+    Artifact(
+        "accuracy", "Test accuracy against batch size",
+        "Test accuracy at the end of training, for the plain optimizer, SAM and ASAM. " + _CHOSEN,
+        "figure", candidates, _nothing, figures.accuracy, following,
+    ),
+    Artifact(
+        "budget", "Test accuracy at the largest batch, by epochs and by gradients",
+        "SAM and ASAM take two gradients a step, so at equal epochs they have had twice as many. Left of each pair: "
+        "equal epochs; right: equal passes over the data with gradient.",
+        "figure", candidates, _nothing, figures.budget, following,
+    ),
+    Artifact(
+        "sharpness", "Sharpness of the minima against batch size", _MEASURES,
+        "figure", candidates, measures, figures.sharpness, following,
+    ),
+    Artifact(
+        "candidates", "Validation accuracy of the candidates for the rate",
+        "Each line is a batch size, each panel an optimizer and a method (with the first rho of its grid); one seed. "
+        "The highest point of a line is the rate that is chosen.",
+        "figure", candidates, _nothing, figures.candidates,
+    ),
+    Artifact(
+        "relation", "The best rate against batch size",
+        "The rate of the highest validation accuracy: the vertex of a parabola in log rate through the best candidate "
+        "and its neighbours, or the candidate itself where it is at an end of the grid. One seed.",
+        "figure", candidates, _nothing, figures.relation,
+    ),
+    Artifact(
+        "cells", "Test accuracy of every cell",
+        "Per cent at the end, mean ± standard deviation over seeds; differences in points, seed-paired, with their 95 "
+        "% intervals. “Equal gradients” compares at the largest number of gradient evaluations that the methods beside "
+        "each other all have.",
+        "table", candidates, _nothing, tables.accuracy, following,
+    ),
+    Artifact(
+        "minima", "Sharpness of every cell", _MEASURES + " Mean ± standard deviation over seeds.",
+        "table", candidates, measures, tables.sharpness, following,
+    ),
+    Artifact(
+        "runtime", "What the runs took",
+        "Until the training loss ceased to fall or the budget ended, mean ± standard deviation over seeds; a pass with "
+        "gradient goes once over the training data. Seconds are of one thread on a machine with other work; the ratio "
+        "compares an epoch with that of the plain optimizer of the same batch and seed.",
+        "table", candidates, _nothing, tables.runtime, following,
+    ),
+    Artifact(
+        "settings", "What was chosen, and how the best rate grows with the batch",
+        "The grids are those of the figure of candidates. The power p is that of best rate ~ batch^p by least squares "
+        "on logarithms over the batch sizes, from the parabola's rates; one seed, so it has no interval.",
+        "table", candidates, _nothing, tables.settings, following,
+    ),
+)  # fmt: skip

@@ -1,0 +1,80 @@
+"""How rate and rho of a cell are chosen: by the validation split, with one seed, first the rate, then rho.
+
+All candidates train as the final runs do, with the whole budget, so the winner is the first of them. Its rule is
+declared here and looks at no test example: the highest validation accuracy at the end; of equals, the lower validation
+loss.
+"""
+
+import math
+
+from reproduce.papers.surlemont.problems import Cell, Setting, cells, problem, run
+from reproduce.results import Results
+from reproduce.study import Plan, Trial
+
+SEED = 0
+"""The seed of the candidates."""
+
+
+def rates(plan: Plan, cell: Cell) -> list[Setting]:
+    """The candidates for the rate, each with the method's first rho."""
+    known = problem(plan, cell.network)
+    return [Setting(rate, known.radii[cell.method][0]) for rate in known.rates]
+
+
+def radii(plan: Plan, cell: Cell, rate: float) -> list[Setting]:
+    """The candidates for rho at a rate."""
+    return [Setting(rate, rho) for rho in problem(plan, cell.network).radii[cell.method]]
+
+
+def score(plan: Plan, results: Results, cell: Cell, setting: Setting) -> tuple[float, float] | None:
+    """Validation accuracy and minus the validation loss at the end, the higher the better; None where not run.
+
+    A run that diverged has the worst there is.
+    """
+    trial = run(plan, cell, setting, SEED)
+    curves = results.curves(trial)
+    if curves is None:
+        return None
+    if results.diverged(trial):
+        return -math.inf, -math.inf
+    last = {name: rows["value"].iloc[-1] for name, rows in curves.groupby("metric")}
+    return float(last["validation_accuracy"]), -float(last["validation_loss"])
+
+
+def best(plan: Plan, results: Results, cell: Cell, candidates: list[Setting]) -> Setting | None:
+    """The candidate of the highest score; None while one is missing."""
+    scores = [score(plan, results, cell, setting) for setting in candidates]
+    known = [(found, setting) for found, setting in zip(scores, candidates, strict=True) if found is not None]
+    if len(known) < len(candidates):
+        return None
+    return max(known, key=lambda pair: pair[0])[1]
+
+
+def chosen(plan: Plan, results: Results, cell: Cell) -> Setting | None:
+    """Rate and rho of a cell; None while a candidate is missing."""
+    first = best(plan, results, cell, rates(plan, cell))
+    return None if first is None else best(plan, results, cell, radii(plan, cell, first.rate))
+
+
+def candidates(plan: Plan) -> list[Trial]:
+    """The candidates for the rate of every cell."""
+    return [run(plan, cell, setting, SEED) for cell in cells(plan) for setting in rates(plan, cell)]
+
+
+def following(plan: Plan, results: Results) -> list[Trial]:
+    """What the results so far decide: candidates for rho, and the final runs of cells that are settled."""
+    found: list[Trial] = []
+    for cell in cells(plan):
+        first = best(plan, results, cell, rates(plan, cell))
+        if first is None:
+            continue
+        found += [run(plan, cell, setting, SEED) for setting in radii(plan, cell, first.rate)]
+        setting = chosen(plan, results, cell)
+        if setting is not None:
+            found += finals(plan, cell, setting)
+    return found
+
+
+def finals(plan: Plan, cell: Cell, setting: Setting) -> list[Trial]:
+    """The runs of a cell at its chosen setting, one a seed."""
+    return [run(plan, cell, setting, seed) for seed in range(plan.seeds[cell.network])]

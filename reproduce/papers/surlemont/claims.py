@@ -1,0 +1,118 @@
+"""What the study asks, and the rule by which each answer is judged. All declared before anything ran."""
+
+import pandas as pd
+
+from bsgap.analysis import Interval
+from reproduce.arms import compared
+from reproduce.claims import Claim
+from reproduce.papers.surlemont.problems import ASAM, METHODS, PLAIN, SAM, problem
+from reproduce.papers.surlemont.relation import power
+from reproduce.papers.surlemont.trials import BALL, BOX, TOP, ends
+from reproduce.results import Results
+from reproduce.study import Plan
+
+GAP = 1.0
+"""Points of test accuracy that a large batch must lose to count as behind, and SAM must not lose."""
+WORDS = {BOX: "Keskar's box", BALL: "the ball", TOP: "the top Hessian eigenvalue"}
+_PLAN = "the study's plan"
+
+
+def every_claim(plan: Plan, results: Results) -> list[Claim]:
+    """The ledger for the figures and tables of the plan."""
+    found = ends(plan, results)
+    claims: list[Claim] = []
+    for name in plan.networks:
+        if {"accuracy", "cells"} & set(plan.artifacts):
+            claims += _accuracies(plan, found, name)
+        if {"sharpness", "minima"} & set(plan.artifacts):
+            claims += _flatter(plan, found, name)
+        if {"relation", "settings"} & set(plan.artifacts):
+            claims += _rates(plan, results, name)
+    return claims
+
+
+def _values(found: pd.DataFrame, name: str, method: str, batch: int, column: str) -> dict[int, float]:
+    """Seed -> one number of a cell's final runs."""
+    if found.empty:
+        return {}
+    here = found[(found["optimizer"] == name) & (found["method"] == method) & (found["batch"] == batch)]
+    return {int(seed): float(value) for seed, value in zip(here["seed"], here[column], strict=True)}
+
+
+def _accuracies(plan: Plan, found: pd.DataFrame, name: str) -> list[Claim]:
+    known = problem(plan, name)
+    small, large = known.batches[0], known.batches[-1]
+    key = name.lower()
+
+    def at(method: str, batch: int, column: str = "accuracy") -> dict[int, float]:
+        return _values(found, name, method, batch, column)
+
+    claims = [
+        Claim.judged(
+            f"surlemont-gap-{key}", f"{name}: a large batch generalises worse than a small one",
+            _PLAN, None, compared(at(PLAIN, small), at(PLAIN, large)),
+            quantity=f"test accuracy of plain {name} at batch {small} minus that at {large}, percentage points",
+            minimal=GAP, scale=plan.scale,
+        )
+    ]  # fmt: skip
+    for method in (SAM, ASAM):
+        word = METHODS[method]
+        claims += [
+            Claim.judged(
+                f"surlemont-closes-{key}-{method}", f"{name}: {word} closes the gap of the large batch",
+                _PLAN, None, compared(at(PLAIN, small), at(method, large)),
+                quantity=f"test accuracy of plain {name} at batch {small} minus that of {word} at {large}, "
+                "percentage points",
+                minimal=GAP, direction="less", scale=plan.scale,
+            ),
+            Claim.judged(
+                f"surlemont-ahead-{key}-{method}", f"{name}: at the large batch {word} is ahead at equal epochs",
+                _PLAN, None, compared(at(method, large, "equal_epochs"), at(PLAIN, large, "equal_epochs")),
+                quantity=f"test accuracy at batch {large} at equal epochs, {word} minus plain, percentage points",
+                minimal=0.0, scale=plan.scale,
+            ),
+            Claim.judged(
+                f"surlemont-worth-{key}-{method}",
+                f"{name}: at the large batch {word} is ahead at equal gradient evaluations",
+                _PLAN, None, compared(at(method, large, "equal_gradients"), at(PLAIN, large, "equal_gradients")),
+                quantity=f"test accuracy at batch {large} at equal gradient evaluations, {word} minus plain, "
+                "percentage points",
+                minimal=0.0, scale=plan.scale,
+            ),
+        ]  # fmt: skip
+    return claims
+
+
+def flatter(plan: Plan, found: pd.DataFrame, name: str, method: str, batch: int, measure: str) -> Interval | None:
+    """How much sharper the minima of a method are than the plain ones of the same seed: a ratio, below 1 if flatter."""
+    return compared(
+        _values(found, name, method, batch, measure), _values(found, name, PLAIN, batch, measure), "ratio"
+    )  # fmt: skip
+
+
+def _flatter(plan: Plan, found: pd.DataFrame, name: str) -> list[Claim]:
+    large = problem(plan, name).batches[-1]
+    return [
+        Claim.judged(
+            f"surlemont-flatter-{measure}-{name.lower()}-{method}",
+            f"{name}: at the large batch {METHODS[method]} finds flatter minima by {words}",
+            _PLAN, None, flatter(plan, found, name, method, large, measure),
+            quantity=f"sharpness by {words} at batch {large}, {METHODS[method]} over plain, log scale",
+            minimal=1.0, direction="less", scale=plan.scale,
+        )
+        for method in (SAM, ASAM)
+        for measure, words in WORDS.items()
+    ]  # fmt: skip
+
+
+def _rates(plan: Plan, results: Results, name: str) -> list[Claim]:
+    return [
+        Claim.judged(
+            f"surlemont-rate-{name.lower()}-{method}",
+            f"{name}, {word}: the best learning rate grows with the batch",
+            _PLAN, None, power(plan, results, name, method),
+            quantity="p of the best rate ~ batch^p, by least squares over the batch sizes, candidates of one seed",
+            minimal=0.0, scale=plan.scale,
+        )
+        for method, word in METHODS.items()
+    ]  # fmt: skip

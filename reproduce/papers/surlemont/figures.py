@@ -1,0 +1,144 @@
+"""The figures of surlemont: the frame that each draws."""
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from reproduce import drawing
+from reproduce.papers.surlemont.choice import SEED, rates
+from reproduce.papers.surlemont.problems import METHODS, Cell, Setting, cells, problem, run
+from reproduce.papers.surlemont.relation import best_rates
+from reproduce.papers.surlemont.trials import BALL, BOX, TOP, budgets, ends, settled
+from reproduce.results import Results
+from reproduce.study import Plan
+
+Drawn = tuple[Figure, pd.DataFrame]
+SHARPNESS = {
+    BOX: "Sharpness φ in the box (%, log)", BALL: "Rise of the loss in the ball (nats, log)",
+    TOP: "Top Hessian eigenvalue (log)",
+}  # fmt: skip
+TITLES = {BOX: "box", BALL: "ball", TOP: "λmax"}
+
+
+def footer(plan: Plan, results: Results, shown: list[str], *notes: str, seeds: int | None = None) -> drawing.Footer:
+    """Where the numbers of a figure come from."""
+    known = [problem(plan, name) for name in shown]
+    counts = {plan.seeds[name] for name in shown}
+    several = ", ".join(f"{name}: {plan.seeds[name]}" for name in shown)
+    return drawing.Footer(
+        plan.scale, "; ".join(dict.fromkeys(each.data for each in known)),
+        seeds or (counts.pop() if len(counts) == 1 else several),
+        " and ".join(dict.fromkeys(each.statistics for each in known)), results.machine_class,
+        list(plan.not_run), notes,
+    )  # fmt: skip
+
+
+def accuracy(plan: Plan, results: Results) -> Drawn | None:
+    """Test accuracy at the end against batch size: a line a method, a panel an optimizer."""
+    found = ends(plan, results)
+    if found.empty:
+        return None
+    frame = found.assign(panel=found["optimizer"], arm=found["method"].map(METHODS), value=found["accuracy"])
+    note = footer(plan, results, list(found["optimizer"].unique()))
+    return drawing.against_size(frame, note, y_label="Test accuracy (%)", worse="down"), frame
+
+
+def budget(plan: Plan, results: Results) -> Drawn | None:
+    """Test accuracy at the largest batch, by epochs and by passes with gradient, of which SAM takes two an epoch."""
+    parts, shown = [], []
+    words = {"epochs": "equal epochs", "gradients": "equal gradients"}
+    for cell, trials in settled(plan, results).items():
+        if cell.batch != problem(plan, cell.network).batches[-1]:
+            continue
+        for seed, trial in enumerate(trials):
+            found = budgets(plan, results, cell, trial)
+            if found is None:
+                continue
+            shown.append(cell.network)
+            for unit, word in words.items():
+                place = {"panel": f"{cell.network}, {word}", "arm": METHODS[cell.method], "seed": seed}
+                parts.append(pd.DataFrame({
+                    **place, "spent": found[unit], "value": found["accuracy"], "diverged": results.diverged(trial),
+                }))  # fmt: skip
+    if not parts:
+        return None
+    frame = pd.concat(parts, ignore_index=True)
+    labels = {
+        panel: "Epochs" if panel.endswith(words["epochs"]) else "Passes over the data with gradient"
+        for panel in frame["panel"].unique()
+    }
+    batches = sorted({problem(plan, name).batches[-1] for name in shown})
+    note = footer(plan, results, list(dict.fromkeys(shown)), f"batch {' and '.join(map(str, batches))}")
+    return drawing.arm_curves(frame, note, y_label="Test accuracy (%)", x="spent", x_label=labels), frame
+
+
+def sharpness(plan: Plan, results: Results) -> Drawn | None:
+    """Three measures of the minima against batch size."""
+    found = ends(plan, results)
+    if found.empty or not found[list(SHARPNESS)].notna().any(axis=None):
+        return None
+    parts, labels = [], {}
+    for optimizer, rows in found.groupby("optimizer", sort=False):
+        for name, label in SHARPNESS.items():
+            here = rows[rows[name].notna() | rows["diverged"]]
+            panel = f"{optimizer}, {TITLES[name]}"
+            labels[panel] = label
+            parts.append(here.assign(panel=panel, arm=here["method"].map(METHODS), value=here[name]))
+    frame = pd.concat(parts, ignore_index=True)
+    examples = {problem(plan, str(name)).measured for name in found["optimizer"].unique()}
+    note = footer(
+        plan, results, [str(name) for name in found["optimizer"].unique()],
+        f"over {' and '.join(map(str, sorted(examples)))} training examples",
+    )  # fmt: skip
+    return drawing.against_size(frame, note, y_label=labels, log_y=True), frame
+
+
+def candidates(plan: Plan, results: Results) -> Drawn | None:
+    """Validation accuracy of the candidates for the rate: a panel an optimizer and method, a line a batch size."""
+    rows, shown = [], []
+    for cell in cells(plan):
+        for setting in rates(plan, cell):
+            value, lost = _validation(plan, results, cell, setting)
+            if value is None:
+                continue
+            shown.append(cell.network)
+            rows.append({
+                "panel": f"{cell.network}, {METHODS[cell.method]}", "arm": f"batch {cell.batch}", "seed": SEED,
+                "rate": setting.rate, "value": value, "diverged": lost,
+            })  # fmt: skip
+    if not rows:
+        return None
+    frame = pd.DataFrame(rows)
+    # a run that diverged is one point of a line here, not the whole of it
+    drawn = frame[~frame["diverged"]].drop(columns="diverged")
+    if drawn.empty:
+        return None
+    gone = int(frame["diverged"].sum())
+    note = footer(
+        plan, results, list(dict.fromkeys(shown)), *[f"{gone} diverged, left out"] * (gone > 0), seeds=1,
+    )  # fmt: skip
+    figure = drawing.arm_curves(
+        drawn, note, y_label="Validation accuracy (%)", x="rate", x_label="Learning rate (log)", log_x=True,
+    )  # fmt: skip
+    return figure, frame
+
+
+def _validation(plan: Plan, results: Results, cell: Cell, setting: Setting) -> tuple[float | None, bool]:
+    """Validation accuracy (%) of a candidate at its end, None where it has not been run, and whether it diverged."""
+    trial = run(plan, cell, setting, SEED)
+    done = results.run(trial)
+    if done is None:
+        return None, False
+    return 100 * float(done.outcome["last"]["validation_accuracy"]), results.diverged(trial)
+
+
+def relation(plan: Plan, results: Results) -> Drawn | None:
+    """The best rate against batch size, with the power of the batch that fits."""
+    frame = best_rates(plan, results)
+    if frame.empty:
+        return None
+    frame = frame.assign(panel=frame["optimizer"], arm=frame["method"].map(METHODS), value=frame["rate"])
+    note = footer(
+        plan, results, list(frame["optimizer"].unique()), "rates from a grid of factor 4, and between by a parabola",
+        seeds=1,
+    )  # fmt: skip
+    return drawing.against_size(frame, note, y_label="Best learning rate (log)", log_y=True), frame

@@ -1,0 +1,77 @@
+"""How the best rate grows with the batch: the rate of the highest validation accuracy, and the power that fits."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from bsgap.analysis import Interval, slope_interval
+from reproduce.papers.surlemont.choice import SEED, rates, score
+from reproduce.papers.surlemont.problems import METHODS, cells
+from reproduce.results import Results
+from reproduce.study import Plan
+
+
+def vertex(rates: Sequence[float], scores: Sequence[float]) -> float:
+    """The rate at which the parabola through the best candidate and its two neighbours is highest, in log rate.
+
+    At the end of the grid, or where a neighbour diverged, it is the best candidate itself.
+
+    >>> round(vertex([1, 4, 16], [0.5, 0.75, 0.5]), 6)
+    4.0
+    >>> vertex([1, 4, 16], [0.9, 0.75, 0.5])
+    1
+    """
+    at = int(np.argmax(scores))
+    near = [at - 1, at, at + 1]
+    if near[0] < 0 or near[2] >= len(rates) or not all(math.isfinite(scores[index]) for index in near):
+        return rates[at]
+    x, y = np.log([rates[index] for index in near]), np.array([scores[index] for index in near])
+    a, b, _ = np.polyfit(x - x[1], y, 2)
+    return float(np.exp(x[1] - b / (2 * a))) if a < 0 else rates[at]
+
+
+def best_rates(plan: Plan, results: Results) -> pd.DataFrame:
+    """Columns optimizer, method, batch, seed, rate, edge: one row a cell all of whose candidates have been run.
+
+    `edge` says that the best candidate is at an end of the grid, so that the best rate may lie beyond.
+    """
+    rows = []
+    for cell in cells(plan):
+        settings = rates(plan, cell)
+        scores = [score(plan, results, cell, setting) for setting in settings]
+        known = [found[0] for found in scores if found is not None]
+        if len(known) < len(settings) or not any(map(math.isfinite, known)):
+            continue
+        grid = [setting.rate for setting in settings]
+        rows.append({
+            "optimizer": cell.network, "method": cell.method, "batch": cell.batch, "seed": SEED,
+            "rate": vertex(grid, known), "edge": int(np.argmax(known)) in (0, len(grid) - 1),
+        })  # fmt: skip
+    return pd.DataFrame(rows, columns=["optimizer", "method", "batch", "seed", "rate", "edge"])
+
+
+def power(plan: Plan, results: Results, optimizer: str, method: str) -> Interval | None:
+    """The p of rate ~ batch^p, by least squares on logarithms; None with fewer than two batch sizes."""
+    found = best_rates(plan, results)
+    here = found[(found["optimizer"] == optimizer) & (found["method"] == method)]
+    if here["batch"].nunique() < 2:
+        return None
+    return slope_interval(np.log(here["batch"].astype(float)).tolist(), [np.log(here["rate"].astype(float)).tolist()])
+
+
+def powers(plan: Plan, results: Results) -> pd.DataFrame:
+    """Columns optimizer, method, power, edges: `power` of every method, and how many best rates are at an edge."""
+    found = best_rates(plan, results)
+    rows = []
+    for optimizer in plan.networks:
+        for method in METHODS:
+            here = found[(found["optimizer"] == optimizer) & (found["method"] == method)]
+            interval = power(plan, results, optimizer, method)
+            if interval is not None:
+                rows.append({
+                    "optimizer": optimizer, "method": method, "power": interval.estimate,
+                    "edges": int(here["edge"].sum()),
+                })  # fmt: skip
+    return pd.DataFrame(rows, columns=["optimizer", "method", "power", "edges"])

@@ -1,0 +1,112 @@
+"""The tables of surlemont."""
+
+import math
+from collections.abc import Iterable
+
+import numpy as np
+import pandas as pd
+
+from reproduce import arms, drawing
+from reproduce.drawing.tables import ABSENT
+from reproduce.latex import number, spread
+from reproduce.papers.surlemont.choice import chosen
+from reproduce.papers.surlemont.problems import ASAM, METHODS, PLAIN, SAM, cells, problem
+from reproduce.papers.surlemont.relation import best_rates, powers
+from reproduce.papers.surlemont.trials import MEASURES, ends
+from reproduce.results import Results
+from reproduce.study import Plan
+
+Drawn = tuple[drawing.Table, pd.DataFrame]
+
+
+def accuracy(plan: Plan, results: Results) -> Drawn | None:
+    """Test accuracy of every cell, and what SAM and ASAM gain, at the end and at equal budgets."""
+    found = ends(plan, results)
+    if found.empty:
+        return None
+    rows = []
+    for (optimizer, batch), here in found.groupby(["optimizer", "batch"], sort=False):
+        by = {method: here[here["method"] == method].set_index("seed") for method in METHODS}
+        row = {"optimizer": optimizer, "batch": batch}
+        row |= {METHODS[method]: arms.mean_and_spread(part["accuracy"]) for method, part in by.items()}
+        for method in (SAM, ASAM):
+            for column, word in (("accuracy", ""), ("equal_gradients", ", equal gradients")):
+                gain = arms.compared(dict(by[method][column]), dict(by[PLAIN][column]))
+                row[f"{METHODS[method]} − plain{word}"] = arms.signed(gain)
+        rows.append(row)
+    frame = pd.DataFrame(rows)
+    return drawing.plain_table(frame), frame
+
+
+def sharpness(plan: Plan, results: Results) -> Drawn | None:
+    """Every measure of every cell, beside the training loss at which it was taken."""
+    found = ends(plan, results)
+    if found.empty or not found[list(MEASURES)].notna().any(axis=None):
+        return None
+    rows = []
+    for (optimizer, batch, method), here in found.groupby(["optimizer", "batch", "method"], sort=False):
+        rows.append({
+            "optimizer": optimizer, "batch": batch, "method": METHODS[str(method)],
+            "train loss": _several(here["train_loss"]), "train accuracy (%)": _several(here["train_accuracy"]),
+            **{title: _several(here[name]) for name, title in MEASURES.items()},
+        })  # fmt: skip
+    frame = pd.DataFrame(rows)
+    return drawing.plain_table(frame), frame
+
+
+def runtime(plan: Plan, results: Results) -> Drawn | None:
+    """What a run took: epochs, updates, passes over the data with gradient, and time."""
+    found = ends(plan, results)
+    if found.empty:
+        return None
+    plain = found[found["method"] == PLAIN].set_index(["optimizer", "batch", "seed"])["seconds"]
+    epochs = found[found["method"] == PLAIN].set_index(["optimizer", "batch", "seed"])["epochs"]
+    rows = []
+    for (optimizer, batch, method), here in found.groupby(["optimizer", "batch", "method"], sort=False):
+        each = {row.seed: row.seconds / row.epochs for row in here.itertuples()}
+        base = {
+            seed: plain[key] / epochs[key] for seed in each if (key := (optimizer, batch, seed)) in plain.index
+        }  # fmt: skip
+        ratio = arms.compared(each, base, "ratio")
+        rows.append({
+            "optimizer": optimizer, "batch": batch, "method": METHODS[str(method)], "epochs": _several(here["epochs"]),
+            "updates": _several(here["updates"]), "passes with gradient": _several(here["gradients"]),
+            "seconds": _several(here["seconds"]),
+            "time of an epoch / plain": ABSENT if ratio is None or not ratio.n else f"{ratio.estimate:.2f}",
+        })  # fmt: skip
+    frame = pd.DataFrame(rows)
+    return drawing.plain_table(frame), frame
+
+
+def settings(plan: Plan, results: Results) -> Drawn | None:
+    """The rate and rho chosen for every cell, and the power of the batch with which the best rate grows."""
+    best = best_rates(plan, results).set_index(["optimizer", "method", "batch"])
+    fitted = powers(plan, results).set_index(["optimizer", "method"])["power"]
+    rows = []
+    for cell in cells(plan):
+        setting = chosen(plan, results, cell)
+        place = (cell.network, cell.method, cell.batch)
+        if setting is None or place not in best.index:
+            continue
+        edge = bool(best.loc[place, "edge"])
+        first = cell.batch == problem(plan, cell.network).batches[0]
+        place_of = (cell.network, cell.method)
+        rows.append({
+            "optimizer": cell.network, "method": METHODS[cell.method], "batch": cell.batch,
+            "rate": f"{setting.rate:g}" + " (end of the grid)" * edge,
+            "best rate, parabola": number(float(best.loc[place, "rate"])),
+            "rho": f"{setting.rho:g}" if setting.rho else ABSENT,
+            "power of the batch": number(float(fitted[place_of])) if first and place_of in fitted.index else ABSENT,
+        })  # fmt: skip
+    if not rows:
+        return None
+    frame = pd.DataFrame(rows)
+    return drawing.plain_table(frame), frame
+
+
+def _several(values: Iterable[float]) -> str:
+    """Mean and deviation over seeds; a dash where nothing is finite."""
+    finite = [float(value) for value in values if math.isfinite(value)]
+    if not finite:
+        return ABSENT
+    return spread(float(np.mean(finite)), float(np.std(finite, ddof=1)) if len(finite) > 1 else None)

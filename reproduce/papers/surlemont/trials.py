@@ -1,0 +1,127 @@
+"""The final runs of surlemont, what is measured on them, and the frames that figures, tables and claims take."""
+
+import math
+from typing import Any
+
+import pandas as pd
+
+from reproduce.papers.surlemont.choice import chosen, finals
+from reproduce.papers.surlemont.problems import PASSES, Cell, cells, problem
+from reproduce.results import Results
+from reproduce.study import Measure, Plan, Trial
+
+BOX, BALL, ADAPTIVE, TOP = "box", "ball", "adaptive ball", "lambda"
+MEASURES = {
+    BOX: "box", BALL: "ball", ADAPTIVE: "adaptive ball", TOP: "λ_max",
+}  # fmt: skip
+RADIUS, ADAPTIVE_RADIUS = 0.1, 1.0
+"""rho of the two balls: those with which the rates of SAM and ASAM are chosen."""
+ETA = 0.01
+BOX_SIZE = 1e-3
+ASCENT = 10
+"""Passes of each maximiser."""
+
+
+def settled(plan: Plan, results: Results) -> dict[Cell, list[Trial]]:
+    """Cell -> its final runs, one a seed, for the cells whose setting has been chosen."""
+    found = {cell: chosen(plan, results, cell) for cell in cells(plan)}
+    return {cell: finals(plan, cell, setting) for cell, setting in found.items() if setting is not None}
+
+
+def measure(plan: Plan, cell: Cell, trial: Trial, name: str) -> Measure:
+    """One measure of sharpness at the end of a run."""
+    known = problem(plan, cell.network)
+    kinds: dict[str, tuple[str, dict[str, Any], int]] = {
+        BOX: ("sharpness", {"epsilon": BOX_SIZE, "maximiser": "sign", "iterations": ASCENT}, 14),
+        BALL: ("ball", {"rho": RADIUS, "steps": ASCENT}, 11),
+        ADAPTIVE: ("ball", {"rho": ADAPTIVE_RADIUS, "steps": ASCENT, "adaptive": True, "eta": ETA}, 11),
+        TOP: ("eigenvalues", {"k": 1}, 60),
+    }
+    kind, options, passes = kinds[name]
+    options = {**options, "examples": known.measured}
+    return Measure(kind, ((trial, "final"),), tuple(sorted(options.items())), passes * known.pass_seconds)
+
+
+VALUES = {BOX: "value", BALL: "value", ADAPTIVE: "value", TOP: "lambda_max"}
+"""What of a measure's result is the sharpness."""
+
+
+def measures(plan: Plan, results: Results) -> list[Measure]:
+    """All measures of all final runs that are known."""
+    return [
+        measure(plan, cell, trial, name)
+        for cell, trials in settled(plan, results).items()
+        for trial in trials
+        for name in MEASURES
+    ]
+
+
+def ends(plan: Plan, results: Results) -> pd.DataFrame:
+    """One row a final run: optimizer, method, batch, seed, what it reached, what it took, how sharp it is.
+
+    Accuracies are in per cent, NaN where the run diverged. `equal_epochs` and `equal_gradients` are the test accuracies
+    at the last evaluation within the epochs, or the gradients, that all methods at this batch size and seed have.
+    `gradients` counts passes over the data with gradient. What is missing is NaN.
+    """
+    rows = []
+    for cell, trials in settled(plan, results).items():
+        for seed, trial in enumerate(trials):
+            done = results.run(trial)
+            if done is None:
+                continue
+            lost = results.diverged(trial)
+            last = {} if lost else done.outcome["last"]
+            sharp = {
+                name: results.value(measure(plan, cell, trial, name), VALUES[name]) for name in MEASURES
+            }  # fmt: skip
+            rows.append({
+                "optimizer": cell.network, "method": cell.method, "batch": cell.batch, "seed": seed, "diverged": lost,
+                **{name: math.nan if value is None else value for name, value in sharp.items()},
+                "accuracy": 100 * last.get("test_accuracy", math.nan),
+                "train_accuracy": 100 * last.get("train_accuracy", math.nan),
+                "train_loss": last.get("train_loss", math.nan),
+                "epochs": float(done.outcome["epochs"]), "updates": int(done.outcome["steps"]),
+                "gradients": PASSES[cell.method] * float(done.outcome["epochs"]),
+                "seconds": float(done.outcome["seconds"]),
+                "stopped": done.outcome["stop_reason"],
+            })  # fmt: skip
+    frame = pd.DataFrame(rows)
+    if frame.empty:
+        return frame
+    return frame.assign(
+        equal_epochs=_compared(plan, results, frame, "epochs"),
+        equal_gradients=_compared(plan, results, frame, "gradients"),
+    )
+
+
+def budgets(plan: Plan, results: Results, cell: Cell, trial: Trial) -> pd.DataFrame | None:
+    """Test accuracy (%) of a run along the way: columns epochs, gradients, accuracy; None where it has not been run."""
+    curves = results.curves(trial)
+    if curves is None:
+        return None
+    rows = curves[curves["metric"] == "test_accuracy"]
+    return pd.DataFrame({
+        "epochs": rows["epoch"].to_numpy(float),
+        "gradients": PASSES[cell.method] * rows["epoch"].to_numpy(float),
+        "accuracy": 100 * rows["value"].to_numpy(float),
+    })  # fmt: skip
+
+
+def _compared(plan: Plan, results: Results, frame: pd.DataFrame, budget: str) -> list[float]:
+    """Test accuracy of every row of `ends` at the budget that the methods beside it share."""
+    runs = {
+        (cell, seed): found
+        for cell, trials in settled(plan, results).items()
+        for seed, trial in enumerate(trials)
+        if not results.diverged(trial) and (found := budgets(plan, results, cell, trial)) is not None
+    }
+    values = []
+    for optimizer, method, batch, seed in frame[["optimizer", "method", "batch", "seed"]].itertuples(index=False):
+        own = runs.get((Cell(optimizer, method, batch), seed))
+        if own is None:
+            values.append(math.nan)
+            continue
+        beside = (runs.get((Cell(optimizer, other, batch), seed)) for other in PASSES)
+        shared = min(float(found[budget].max()) for found in beside if found is not None)
+        values.append(float(own.loc[own[budget] <= shared + 1e-9, "accuracy"].iloc[-1]))
+    return values
