@@ -92,7 +92,7 @@ PROBLEMS: dict[str, dict[str, Problem]] = {
         {"SGD": (0.03, 0.12), "Adam": (0.002, 0.008)}, {SAM: (0.1,), ASAM: (1.0,)}, 10, 0.06, 200,
     ),
     "laptop": _problems(
-        "ResNet-8 on 5,000 images of CIFAR-10", "cifar10", (32, 128, 512, 2048),
+        "ResNet-8 on 5,000 images of CIFAR-10", "cifar10", (32, 128, 512, 1024),
         {"SGD": (0.01, 0.04, 0.16, 0.64), "Adam": (0.0005, 0.002, 0.008, 0.032)}, _RADII, 20, 4.5, 500,
     ),
     "gpu": _problems(
