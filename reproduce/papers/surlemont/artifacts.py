@@ -62,6 +62,13 @@ ARTIFACTS = (
         "table", candidates, measures, tables.sharpness, following,
     ),
     Artifact(
+        "matched", "Sharpness at the largest batch at matched training loss",
+        "Weights of the moment at which the loss on the fixed training sample first fell below the lowest level that "
+        "all methods of a seed passed; ratios are geometric means over seeds. A method that merely lowers the loss "
+        "less is not flatter here.",
+        "table", candidates, measures, tables.at_matched_loss, following,
+    ),
+    Artifact(
         "runtime", "What the runs took",
         "Until the training loss ceased to fall or the budget ended, mean ± standard deviation over seeds; a pass with "
         "gradient goes once over the training data. Seconds are of one thread on a machine with other work; the ratio "

@@ -7,7 +7,7 @@ from reproduce.arms import compared
 from reproduce.claims import Claim
 from reproduce.papers.surlemont.problems import ASAM, METHODS, PLAIN, SAM, problem
 from reproduce.papers.surlemont.relation import power
-from reproduce.papers.surlemont.trials import BALL, BOX, TOP, ends
+from reproduce.papers.surlemont.trials import BALL, BOX, TOP, ends, matched
 from reproduce.results import Results
 from reproduce.study import Plan
 
@@ -25,7 +25,7 @@ def every_claim(plan: Plan, results: Results) -> list[Claim]:
         if {"accuracy", "cells"} & set(plan.artifacts):
             claims += _accuracies(plan, found, name)
         if {"sharpness", "minima"} & set(plan.artifacts):
-            claims += _flatter(plan, found, name)
+            claims += _flatter(plan, found, matched(plan, results), name)
         if {"relation", "settings"} & set(plan.artifacts):
             claims += _rates(plan, results, name)
     return claims
@@ -90,18 +90,21 @@ def flatter(plan: Plan, found: pd.DataFrame, name: str, method: str, batch: int,
     )  # fmt: skip
 
 
-def _flatter(plan: Plan, found: pd.DataFrame, name: str) -> list[Claim]:
+def _flatter(plan: Plan, found: pd.DataFrame, at_level: pd.DataFrame, name: str) -> list[Claim]:
+    """By each measure, where the runs end and at the lowest training loss that all methods have passed."""
     large = problem(plan, name).batches[-1]
     return [
         Claim.judged(
-            f"surlemont-flatter-{measure}-{name.lower()}-{method}",
-            f"{name}: at the large batch {METHODS[method]} finds flatter minima by {words}",
-            _PLAN, None, flatter(plan, found, name, method, large, measure),
-            quantity=f"sharpness by {words} at batch {large}, {METHODS[method]} over plain, log scale",
+            f"surlemont-flatter-{measure}-{name.lower()}-{method}{key}",
+            f"{name}: at the large batch {METHODS[method]} finds flatter minima by {words}{moment}",
+            _PLAN, None, flatter(plan, frame, name, method, large, measure),
+            quantity=f"sharpness by {words} at batch {large}{moment or ' at the end'}, {METHODS[method]} over plain, "
+            "log scale",
             minimal=1.0, direction="less", scale=plan.scale,
         )
         for method in (SAM, ASAM)
         for measure, words in WORDS.items()
+        for frame, key, moment in ((found, "", ""), (at_level, "-matched", ", at matched training loss"))
     ]  # fmt: skip
 
 

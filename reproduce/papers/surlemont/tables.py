@@ -12,7 +12,7 @@ from reproduce.latex import number, spread
 from reproduce.papers.surlemont.choice import chosen
 from reproduce.papers.surlemont.problems import ASAM, METHODS, PLAIN, SAM, cells, problem
 from reproduce.papers.surlemont.relation import best_rates, powers
-from reproduce.papers.surlemont.trials import MEASURES, ends
+from reproduce.papers.surlemont.trials import MATCHED, MEASURES, ends, matched
 from reproduce.results import Results
 from reproduce.study import Plan
 
@@ -50,6 +50,30 @@ def sharpness(plan: Plan, results: Results) -> Drawn | None:
             "train loss": _several(here["train_loss"]), "train accuracy (%)": _several(here["train_accuracy"]),
             **{title: _several(here[name]) for name, title in MEASURES.items()},
         })  # fmt: skip
+    frame = pd.DataFrame(rows)
+    return drawing.plain_table(frame), frame
+
+
+def at_matched_loss(plan: Plan, results: Results) -> Drawn | None:
+    """The measures at the largest batch where every method has the same training loss, and how much flatter it is."""
+    found = matched(plan, results)
+    if found.empty or not found[list(MATCHED)].notna().any(axis=None):
+        return None
+    rows = []
+    for (optimizer, batch, method), here in found.groupby(["optimizer", "batch", "method"], sort=False):
+        levels = sorted(set(here["level"]))
+        row = {
+            "optimizer": optimizer, "batch": batch, "method": METHODS[str(method)],
+            "train loss below": " or ".join(f"{level:g}" for level in levels),
+        }  # fmt: skip
+        plain = found[(found["optimizer"] == optimizer) & (found["method"] == PLAIN)].set_index("seed")
+        for name in MATCHED:
+            row[MEASURES[name]] = _several(here[name])
+            ratio = arms.compared(dict(here.set_index("seed")[name]), dict(plain[name]), "ratio")
+            row[f"{MEASURES[name]} / plain"] = (
+                ABSENT if method == PLAIN or ratio is None or not ratio.n else f"{ratio.estimate:.2f}"
+            )
+        rows.append(row)
     frame = pd.DataFrame(rows)
     return drawing.plain_table(frame), frame
 

@@ -20,6 +20,8 @@ ETA = 0.01
 BOX_SIZE = 1e-3
 ASCENT = 10
 """Passes of each maximiser."""
+TOLERANCE = 0.01
+"""Relative residual of the eigenvalue; its own error is of the order of the square."""
 
 
 def settled(plan: Plan, results: Results) -> dict[Cell, list[Trial]]:
@@ -28,18 +30,18 @@ def settled(plan: Plan, results: Results) -> dict[Cell, list[Trial]]:
     return {cell: finals(plan, cell, setting) for cell, setting in found.items() if setting is not None}
 
 
-def measure(plan: Plan, cell: Cell, trial: Trial, name: str) -> Measure:
-    """One measure of sharpness at the end of a run."""
+def measure(plan: Plan, cell: Cell, trial: Trial, name: str, weights: str = "final") -> Measure:
+    """One measure of sharpness at the end of a run, or where it kept its weights on the way."""
     known = problem(plan, cell.network)
     kinds: dict[str, tuple[str, dict[str, Any], int]] = {
         BOX: ("sharpness", {"epsilon": BOX_SIZE, "maximiser": "sign", "iterations": ASCENT}, 14),
         BALL: ("ball", {"rho": RADIUS, "steps": ASCENT}, 11),
         ADAPTIVE: ("ball", {"rho": ADAPTIVE_RADIUS, "steps": ASCENT, "adaptive": True, "eta": ETA}, 11),
-        TOP: ("eigenvalues", {"k": 1}, 60),
+        TOP: ("eigenvalues", {"k": 1, "tolerance": TOLERANCE}, 40),
     }
     kind, options, passes = kinds[name]
     options = {**options, "examples": known.measured}
-    return Measure(kind, ((trial, "final"),), tuple(sorted(options.items())), passes * known.pass_seconds)
+    return Measure(kind, ((trial, weights),), tuple(sorted(options.items())), passes * known.pass_seconds)
 
 
 VALUES = {BOX: "value", BALL: "value", ADAPTIVE: "value", TOP: "lambda_max"}
@@ -47,13 +49,56 @@ VALUES = {BOX: "value", BALL: "value", ADAPTIVE: "value", TOP: "lambda_max"}
 
 
 def measures(plan: Plan, results: Results) -> list[Measure]:
-    """All measures of all final runs that are known."""
-    return [
+    """All measures of all final runs that are known: at the end, and at matched loss with the largest batch."""
+    at_end = [
         measure(plan, cell, trial, name)
         for cell, trials in settled(plan, results).items()
         for trial in trials
         for name in MEASURES
     ]
+    return at_end + [
+        measure(plan, cell, trial, name, f"loss-{level}")
+        for (_, _, level), runs in _levels(plan, results).items()
+        for cell, trial in runs.items()
+        for name in MATCHED
+    ]
+
+
+MATCHED = (BOX, BALL, TOP)
+"""What is measured at matched loss."""
+
+
+def _levels(plan: Plan, results: Results) -> dict[tuple[str, int, str], dict[Cell, Trial]]:
+    """(optimizer, seed, level) -> cell -> run: the largest batch at the lowest loss that all methods have passed."""
+    found = {}
+    runs = settled(plan, results)
+    for network in plan.networks:
+        here = [Cell(network, method, problem(plan, network).batches[-1]) for method in PASSES]
+        if not all(cell in runs for cell in here):
+            continue
+        for seed in range(plan.seeds[network]):
+            of_seed = {cell: runs[cell][seed] for cell in here}
+            kept = [{name for name in results.kept(run) if name.startswith("loss-")} for run in of_seed.values()]
+            common = {name.removeprefix("loss-") for name in set.intersection(*kept)}
+            if common:
+                found[network, seed, min(common, key=float)] = of_seed
+    return found
+
+
+def matched(plan: Plan, results: Results) -> pd.DataFrame:
+    """The measures at the largest batch at matched training loss: optimizer, method, batch, seed, level, measures."""
+    return pd.DataFrame([
+        {
+            "optimizer": network, "method": cell.method, "batch": cell.batch, "seed": seed, "level": float(level),
+            **{
+                name: math.nan if value is None else value
+                for name in MATCHED
+                for value in [results.value(measure(plan, cell, run, name, f"loss-{level}"), VALUES[name])]
+            },
+        }
+        for (network, seed, level), runs in _levels(plan, results).items()
+        for cell, run in runs.items()
+    ])  # fmt: skip
 
 
 def ends(plan: Plan, results: Results) -> pd.DataFrame:

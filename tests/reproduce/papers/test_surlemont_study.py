@@ -1,0 +1,265 @@
+"""What the accompanying study chooses, draws and concludes, on runs whose answers are known."""
+
+import math
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+from rate_runs import judged, plan, settings
+
+from reproduce.claims import read_claims, write_claims
+from reproduce.papers.surlemont import STUDY
+from reproduce.papers.surlemont.choice import candidates, chosen, following, rates
+from reproduce.papers.surlemont.problems import ASAM, METHODS, PASSES, PLAIN, PROBLEMS, SAM, Cell, Setting, cells, run
+from reproduce.papers.surlemont.relation import best_rates, power, vertex
+from reproduce.papers.surlemont.trials import BALL, BOX, MATCHED, TOP, ends, matched, measure, measures, settled
+from reproduce.planning import trials
+from reproduce.report import prose
+from reproduce.results import Results
+from reproduce.study import SCALES
+
+ARTIFACTS = {artifact.name: artifact for artifact in STUDY.artifacts}
+FIGURES = [name for name, artifact in ARTIFACTS.items() if artifact.kind == "figure"]
+PLAN = plan(STUDY)
+LARGE = PROBLEMS["demo"]["SGD"].batches[-1]
+BEST = {"SGD": 0.03, "Adam": 0.008}
+RIGHT = {PLAIN: {16: 95.0, LARGE: 85.0}, SAM: {16: 95.5, LARGE: 94.5}, ASAM: {16: 95.0, LARGE: 88.0}}
+SHARP = {PLAIN: 8.0, SAM: 2.0, ASAM: 8.0}
+EPOCHS = 10
+
+
+def place(trial):
+    """Optimizer, method, batch size and rate of a trial."""
+    found = settings(trial)
+    name = "SGD" if trial.recipe.endswith("sgd") else "Adam"
+    method = PLAIN if not found["rho"] else ASAM if found.get("adaptive") else SAM
+    return name, method, found["batch_size"], found["lr"]
+
+
+class Made(Results):
+    """Results in memory: accuracy falls with the distance from the best rate; `lost` trials diverged, `absent` not run."""
+
+    machine_class = "no machine"
+
+    def __init__(self, *, absent=lambda trial: False, lost=lambda trial: False, right=RIGHT, levels=("0.5", "0.2")):
+        super().__init__(SimpleNamespace(warnings=[]))
+        self.absent, self.lost, self.right, self.levels = absent, lost, right, levels
+
+    def id(self, trial):
+        return trial.label
+
+    def accuracy(self, trial):
+        name, method, batch, rate = place(trial)
+        return self.right[method][batch] - 5 * abs(math.log(rate / BEST[name])) + trial.seed + 0.01 * trial.seed**2
+
+    def run(self, trial):
+        if self.absent(trial):
+            return None
+        rows = self.curves(trial)
+        last = {name: part["value"].iloc[-1] for name, part in rows.groupby("metric")}
+        return SimpleNamespace(
+            status="diverged" if self.lost(trial) else "finished",
+            outcome={
+                "kept": {f"loss-{level}": {} for level in self.levels}, "last": last, "epochs": EPOCHS,
+                "steps": 10 * EPOCHS, "seconds": 3.0 * PASSES[place(trial)[1]], "stop_reason": "budget",
+            },
+        )  # fmt: skip
+
+    def curves(self, trial):
+        if self.absent(trial):
+            return None
+        epochs = np.arange(EPOCHS + 1.0)
+        value = self.accuracy(trial) / 100 * epochs / EPOCHS  # a straight line: half of it at half of the budget
+        return pd.concat([
+            pd.DataFrame({"step": 10 * epochs, "epoch": epochs, "examples": 100 * epochs, "metric": name, "value": rows})
+            for name, rows in {
+                "test_accuracy": value, "train_accuracy": value, "validation_accuracy": value, "train_loss": 1 - value,
+                "validation_loss": 1 - value,
+            }.items()
+        ])  # fmt: skip
+
+    def measured(self, wanted):
+        (trial, weights), *_ = wanted.of
+        seed = 1 + 0.1 * trial.seed
+        value = SHARP[place(trial)[1]] * seed * (1 if weights == "final" else 10)
+        return {"value": value, "lambda_max": value}
+
+
+def draw(name, results, chosen=PLAN):
+    return ARTIFACTS[name].draw(chosen, results)
+
+
+# The choice -----------------------------------------------------------------------------------------------------------
+def test_the_rate_of_the_best_validation_accuracy_is_chosen_then_rho():
+    for cell in cells(PLAN):
+        setting = chosen(PLAN, Made(), cell)
+        radii = PROBLEMS["demo"][cell.network].radii[cell.method]
+        assert setting == Setting(BEST[cell.network], radii[0])
+
+
+def test_a_test_example_has_no_say():
+    class Turned(Made):
+        def curves(self, trial):
+            rows = super().curves(trial)
+            test = rows["metric"] == "test_accuracy"
+            return rows.assign(value=rows["value"].where(~test, 1 - rows["value"]))
+
+    assert chosen(PLAN, Turned(), Cell("SGD", SAM, 16)) == chosen(PLAN, Made(), Cell("SGD", SAM, 16))
+
+
+def test_nothing_follows_before_all_candidates_of_a_cell_are_there():
+    cell = Cell("SGD", SAM, 16)
+    first = run(PLAN, cell, rates(PLAN, cell)[0], 0)
+    results = Made(absent=lambda trial: trial == first)
+    assert chosen(PLAN, results, cell) is None
+    labels = {trial.label for trial in following(PLAN, results)}
+    assert not any(label.startswith("SGD SAM, batch 16") for label in labels)
+    assert any(label.startswith("SGD SAM, batch 256") for label in labels)
+
+
+def test_a_candidate_that_diverged_is_not_chosen():
+    cell = Cell("SGD", PLAIN, 16)
+    results = Made(lost=lambda trial: place(trial)[3] == BEST["SGD"])
+    assert chosen(PLAN, results, cell).rate != BEST["SGD"]
+
+
+def test_the_winner_of_the_candidates_is_the_first_of_the_final_runs():
+    results = Made()
+    for cell, runs in settled(PLAN, results).items():
+        assert runs[0] in [run(PLAN, cell, setting, 0) for setting in rates(PLAN, cell)]
+        assert [trial.seed for trial in runs] == [0, 1, 2]
+    everything = trials(STUDY, PLAN, results)
+    assert len(everything) == len(candidates(PLAN)) + 2 * len(cells(PLAN))  # two seeds more in every cell
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_every_candidate_is_a_run_of_its_own(scale):
+    at = plan(STUDY, scale)
+    results = Results(SimpleNamespace(is_done=lambda key: False, fingerprints=lambda source: []))
+    ids = {results.id(trial) for trial in candidates(at)}
+    assert len(ids) == len(candidates(at))
+
+
+# The relation of rate and batch ---------------------------------------------------------------------------------------
+def test_the_vertex_of_a_parabola_in_log_rate_is_found():
+    grid = [0.01, 0.04, 0.16, 0.64]
+    scores = [-((math.log(rate) - math.log(0.05)) ** 2) for rate in grid]
+    assert vertex(grid, scores) == pytest.approx(0.05)
+    assert vertex(grid, [4, 3, 2, 1]) == 0.01
+    assert vertex(grid, [-math.inf, 3, 2, 1]) == 0.04
+
+
+def test_the_power_of_a_rate_that_is_as_the_batch_is_one(monkeypatch):
+    monkeypatch.setitem(BEST, "SGD", 0.03)
+
+    class Linear(Made):
+        def accuracy(self, trial):
+            _, _, batch, rate = place(trial)
+            return 90 - abs(math.log(rate / (0.03 * (4 if batch == LARGE else 1))))
+
+    found = power(PLAN, Linear(), "SGD", PLAIN)
+    assert found.estimate == pytest.approx(math.log(4) / math.log(LARGE / 16))
+    assert found.n == 1  # one seed shows no spread, so no verdict
+    assert best_rates(PLAN, Linear())["edge"].all()  # a grid of two has nothing but ends
+
+
+# The frames -----------------------------------------------------------------------------------------------------------
+def test_equal_gradients_are_half_the_epochs_of_sam():
+    found = ends(PLAN, Made()).set_index(["optimizer", "method", "batch", "seed"])
+    plain, sam = found.loc["SGD", PLAIN, 16, 0], found.loc["SGD", SAM, 16, 0]
+    assert plain["equal_epochs"] == plain["accuracy"] == plain["equal_gradients"]
+    assert sam["equal_epochs"] == sam["accuracy"]
+    assert sam["equal_gradients"] == pytest.approx(sam["accuracy"] / 2)
+    assert sam["gradients"] == 2 * plain["gradients"]
+
+
+def test_a_run_that_diverged_limits_no_other():
+    results = Made(lost=lambda trial: place(trial)[:3] == ("SGD", SAM, LARGE) and trial.seed == 1)
+    found = ends(PLAN, results).set_index(["optimizer", "method", "batch", "seed"])
+    assert math.isnan(found.loc["SGD", SAM, LARGE, 1]["accuracy"])
+    plain = found.loc["SGD", PLAIN, LARGE, 1]
+    assert plain["equal_epochs"] == plain["accuracy"]
+
+
+def test_matched_loss_is_the_lowest_level_that_all_methods_passed():
+    found = matched(PLAN, Made())
+    assert set(found["level"]) == {0.2}
+    assert set(found["batch"]) == {LARGE}
+
+    class Slow(Made):
+        def kept(self, trial):
+            return {"loss-0.5": {}} if place(trial)[1] == ASAM else super().kept(trial)
+
+    assert set(matched(PLAN, Slow())["level"]) == {0.5}
+    assert matched(PLAN, Made(levels=())).empty
+
+
+def test_what_is_measured_is_what_is_read():
+    results = Made()
+    wanted = set(measures(PLAN, results))
+    cell = Cell("Adam", ASAM, LARGE)
+    trial = settled(PLAN, results)[cell][2]
+    for name in MATCHED:
+        assert measure(PLAN, cell, trial, name) in wanted
+        assert measure(PLAN, cell, trial, name, "loss-0.2") in wanted
+
+
+# Figures and tables ---------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("name", ARTIFACTS)
+def test_nothing_is_drawn_before_anything_has_run(name):
+    assert draw(name, Made(absent=lambda trial: True)) is None
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_every_figure_can_be_drawn_also_with_a_diverged_run(name, tmp_path):
+    for lost in (lambda trial: False, lambda trial: place(trial)[:3] == ("SGD", ASAM, LARGE)):
+        figure, frame = draw(name, Made(lost=lost))
+        figure.savefig(tmp_path / f"{name}.png")
+        assert len(frame)
+
+
+@pytest.mark.parametrize("name", [name for name in ARTIFACTS if name not in FIGURES])
+def test_every_table_has_a_line_for_what_has_run(name):
+    table, frame = draw(name, Made(absent=lambda trial: trial.recipe.endswith("adam")))
+    assert set(frame["optimizer"]) == {"SGD"}
+    assert "SGD" in table.tex
+
+
+def test_the_time_of_an_epoch_is_compared_with_the_plain_one():
+    _, frame = draw("runtime", Made())
+    ratios = frame.set_index(["optimizer", "batch", "method"])["time of an epoch / plain"]
+    assert ratios.loc["SGD", 16, METHODS[SAM]] == "2.00"
+    assert ratios.loc["SGD", 16, METHODS[PLAIN]] == "1.00"
+
+
+# The claims -----------------------------------------------------------------------------------------------------------
+def test_the_claims_are_judged_by_what_was_measured(tmp_path):
+    found = judged(STUDY, PLAN, Made())
+    verdicts = {name: claim.verdict for name, claim in found.items()}
+    assert verdicts["surlemont-gap-sgd"] == "reproduced"
+    assert verdicts["surlemont-closes-sgd-sam"] == "reproduced"  # half a point is left
+    assert verdicts["surlemont-closes-sgd-asam"] == "not reproduced"  # seven are
+    assert verdicts["surlemont-ahead-sgd-sam"] == "reproduced"
+    assert verdicts["surlemont-worth-sgd-sam"] == "not reproduced"  # at half of its epochs it has half of its accuracy
+    for name in (BOX, BALL, TOP):
+        claim = found[f"surlemont-flatter-{name}-sgd-sam"]
+        assert (claim.verdict, claim.measured) == ("reproduced", pytest.approx(0.25))
+        assert found[f"surlemont-flatter-{name}-sgd-sam-matched"].measured == pytest.approx(0.25)
+        assert found[f"surlemont-flatter-{name}-sgd-asam"].verdict != "reproduced"
+    assert verdicts["surlemont-rate-sgd-plain"] == "inconclusive"
+    write_claims(tmp_path / "claims.json", found.values())
+    assert read_claims(tmp_path / "claims.json") == list(found.values())
+
+
+def test_nothing_is_claimed_before_anything_has_run():
+    found = judged(STUDY, PLAN, Made(absent=lambda trial: True))
+    assert {claim.verdict for claim in found.values()} == {"not run"}
+
+
+def test_the_discussion_answers_by_verdict():
+    claims = [vars(claim) for claim in judged(STUDY, PLAN, Made()).values()]
+    text = prose.answer(claims, "surlemont-closes-sgd")
+    assert text.startswith("Yes: SGD: SAM closes the gap of the large batch (0.5")
+    assert " No: SGD: ASAM closes the gap of the large batch (7" in text
+    assert prose.answer(claims, "unknown") == ""
