@@ -1,10 +1,11 @@
 """Learning-rate schedules that keep their place in the data while the batch grows."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any
 
 import pytorch_lightning as pl
+from torch.optim.lr_scheduler import LambdaLR, MultiplicativeLR, SequentialLR
 
 from bsgap.errors import UsageError
 from bsgap.optim.growth import Last, schedule_steps
@@ -24,7 +25,8 @@ class KeptSchedules:
         base: Batch size at the start.
         last: Whether the smaller batch at the end of an epoch is kept or dropped.
         parts: Batches of the loader in one of the start.
-        advanced: Steps that they have made, from a checkpoint.
+        seen: Examples passed since the start of training.
+        advanced: Steps that they have made, from a checkpoint; None where all have been steps of the starting size.
 
     Raises:
         UsageError: A schedule could not keep its place.
@@ -38,11 +40,12 @@ class KeptSchedules:
         base: int,
         last: Last,
         parts: int,
+        seen: int,
         advanced: int | None,
     ) -> None:
         self.steps = moved_schedules(trainer, module)
         self._place = partial(schedule_steps, n=n, base=base, last=last, parts=parts)
-        self.advanced = self._place(trainer.current_epoch * n) if advanced is None else advanced
+        self.advanced = self._place(seen) if advanced is None else advanced
         self._updates = trainer.global_step
 
     def move(self, updates: int, seen: int) -> None:
@@ -89,18 +92,37 @@ def moved_schedules(trainer: pl.Trainer, module: pl.LightningModule) -> list[Cal
 
 
 def _check_lengths(trainer: pl.Trainer, configs: Iterable[Any]) -> None:
-    """Refuse a schedule made for the updates of a budget: it would be over before them.
+    """Refuse a schedule made for the updates of a budget, or one that may be: it would be over before them.
 
     Raises:
         UsageError: There is one.
     """
     if trainer.max_steps < 0:
         return
+    fix = "Set ramp.schedules to steps, or give trainer.max_epochs instead."
     for config in configs:
-        lengths = [getattr(config.scheduler, name, None) for name in ("total_steps", "T_max", "total_iters")]
-        if trainer.max_steps in lengths:
-            raise UsageError(
-                f"the schedule {type(config.scheduler).__name__} is made for {trainer.max_steps} steps, as"
-                " trainer.max_steps counts updates; keeping its place in the data as the batch grows, it would be over"
-                " before them. Set ramp.schedules to steps, or give trainer.max_epochs instead."
-            )
+        for schedule, before in _parts(config.scheduler):
+            name = type(schedule).__name__
+            if isinstance(schedule, LambdaLR | MultiplicativeLR):
+                raise UsageError(
+                    f"the schedule {name} is an opaque function of the step count: nobody can see whether it is made"
+                    f" for the {trainer.max_steps} updates of trainer.max_steps, and keeping its place in the data as"
+                    f" the batch grows, it would then be over before them. {fix}"
+                )
+            lengths = [getattr(schedule, option, None) for option in ("total_steps", "T_max", "total_iters")]
+            if any(trainer.max_steps in (length, before + length) for length in lengths if length is not None):
+                raise UsageError(
+                    f"the schedule {name} is made for {trainer.max_steps} steps, as trainer.max_steps counts updates;"
+                    f" keeping its place in the data as the batch grows, it would be over before them. {fix}"
+                )
+
+
+def _parts(schedule: Any, before: int = 0) -> Iterator[tuple[Any, int]]:
+    """A schedule, or those that it is composed of, each with the steps before it begins."""
+    parts = getattr(schedule, "_schedulers", None)  # of a SequentialLR or a ChainedScheduler
+    if parts is None:
+        yield schedule, before
+        return
+    starts = [0, *schedule._milestones] if isinstance(schedule, SequentialLR) else [0] * len(parts)
+    for part, start in zip(parts, starts, strict=True):
+        yield from _parts(part, before + start)

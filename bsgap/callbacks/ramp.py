@@ -57,7 +57,8 @@ class BatchSizeRamp(pl.Callback):
 
     A run that was killed in the middle of an epoch and resumed equals an uninterrupted one with data of this package.
     A DataLoader that cannot say where it stands continues exactly between two epochs, and in the middle of one, as
-    without a ramp, with a warning and for the rest of its batches.
+    without a ramp, with a warning and for the rest of its batches. From a checkpoint of a training without a ramp it
+    continues only between two epochs.
 
     Example:
         >>> from bsgap.callbacks import BatchSizeRamp
@@ -88,7 +89,8 @@ class BatchSizeRamp(pl.Callback):
         schedules: What becomes of learning-rate schedules that advance with every step: examples lets them keep their
             place in the data (a step of batch m moves them by m/m0 steps); steps advances them once an update.
             `trainer.estimated_stepping_batches` is that of the starting size where the budget is one of epochs. Under
-            `max_steps` it counts updates, so a schedule of that length is refused unless it does too.
+            `max_steps` it counts updates, so a schedule of that length is refused unless it does too, and so is a
+            LambdaLR: a function of the step count does not say what length it is made for.
 
     Attributes:
         history: The stages so far, see `Stage`; part of a checkpoint.

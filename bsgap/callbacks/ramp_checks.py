@@ -10,7 +10,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from bsgap.callbacks.microbatches import MicroBatches
 from bsgap.errors import UsageError
-from bsgap.optim.growth import BatchSizes, Growth, Last, batches_in, by_epochs, by_steps, within
+from bsgap.optim.growth import BatchSizes, Growth, Last, Parts, batches_in, by_epochs, by_steps, within
 
 
 def check_trainer(trainer: Any) -> None:
@@ -50,7 +50,9 @@ def check_growth(growth: Growth, start: int) -> None:
         )
 
 
-def planned(trainer: Any, growth: Growth, start: int, n: int, last: Last, *, between_epochs: bool) -> BatchSizes:
+def planned(
+    trainer: Any, growth: Growth, start: int, n: int, last: Last, *, between_epochs: bool, parts: Parts
+) -> BatchSizes:
     """The sizes of a training, up to its budget.
 
     Args:
@@ -60,6 +62,7 @@ def planned(trainer: Any, growth: Growth, start: int, n: int, last: Last, *, bet
         n: Examples in an epoch.
         last: Whether the smaller batch at the end of an epoch is kept or dropped.
         between_epochs: Whether the size can only change between two epochs.
+        parts: Batches of the loader in a step of each size.
 
     Raises:
         UsageError: It never changes, passes n, or should change where it cannot.
@@ -69,7 +72,7 @@ def planned(trainer: Any, growth: Growth, start: int, n: int, last: Last, *, bet
     budget = epochs if growth.unit == "epochs" else steps
     plan = growth.plan(start, end=math.inf if budget is None else budget, most=n)
     if growth.unit == "steps":
-        sizes = by_steps(start, plan, n, last, whole_epochs=between_epochs)
+        sizes = by_steps(start, plan, n, last, whole_epochs=between_epochs, parts=parts)
     else:
         if between_epochs and (broken := [milestone for milestone, _ in plan if milestone != int(milestone)]):
             raise UsageError(
@@ -77,7 +80,7 @@ def planned(trainer: Any, growth: Growth, start: int, n: int, last: Last, *, bet
                 f" between two epochs, and a milestone is {broken[0]:g}. Use whole numbers of epochs."
             )
         sizes = by_epochs(start, plan, n)
-    sizes = within(sizes, n, last, epochs=epochs, steps=steps)
+    sizes = within(sizes, n, last, epochs=epochs, steps=steps, parts=parts)
     for _, size in sizes.changes:
         if size > n:
             milestone = next(milestone for milestone, grown in plan if grown == size)

@@ -45,7 +45,7 @@ class RampedFit:
         self.kept: KeptSchedules | None = None
         self._changes: tuple[tuple[int, int], ...] = ()  # those that a metric brought about
         self._advanced: int | None = None
-        self._begun = False
+        self._begun = self._resumed = False
         self._reload = trainer.reload_dataloaders_every_n_epochs
         self.source.attach(self.plan)
         self.source.set(self.micro.loaded(self.size))
@@ -73,7 +73,7 @@ class RampedFit:
                 f"cannot resume: the ramp of the checkpoint started from batches of {state['start']}, this one from"
                 f" {self.start}. Use the same batch size."
             )
-        self._begun = True
+        self._begun = self._resumed = True
         self.n, self.size, self._advanced = state["examples"], state["size"], state["advanced"]
         self._changes = tuple((seen, size) for seen, size in state["changes"])
         self.micro.load(state["micro_batch"])
@@ -93,7 +93,9 @@ class RampedFit:
             self.sizes = BatchSizes(self.start, self._changes)
         else:
             between = not self.source.within_epochs
-            self.sizes = planned(self.trainer, self.growth, self.start, self.n, self.last, between_epochs=between)
+            self.sizes = planned(
+                self.trainer, self.growth, self.start, self.n, self.last, between_epochs=between, parts=self.micro.parts
+            )
         return self.sizes
 
     def begin(self) -> None:
@@ -109,13 +111,15 @@ class RampedFit:
     def begin_training(self, *, keep_schedules: bool) -> None:
         """on_train_start: the loader is there, whoever made it."""
         if not isinstance(self.source, OwnData):
+            self._check_place()
             self.plan(self.trainer.train_dataloader)
             self._check(self.trainer.train_dataloader)
             self._catch_up()
         if keep_schedules:
             assert self.n is not None
             self.kept = KeptSchedules(
-                self.trainer, self.module, self.n, self.start, self.last, self.micro.parts(self.start), self._advanced
+                self.trainer, self.module, self.n, self.start, self.last, self.micro.parts(self.start),
+                self.examples_seen(0), self._advanced,
             )  # fmt: skip
 
     def begin_epoch(self) -> None:
@@ -176,6 +180,17 @@ class RampedFit:
     def _in_hand(self) -> bool:
         batches = self.trainer.fit_loop.epoch_loop.batch_progress.current
         return batches.ready > batches.processed
+
+    def _check_place(self) -> None:
+        """Refuse to begin in the middle of an epoch: Lightning counts its batches, and the next may be larger."""
+        loop = self.trainer.fit_loop
+        epochs = loop.epoch_progress.current
+        if loop.restarting and not self._resumed and epochs.started > epochs.processed:
+            raise UsageError(
+                "cannot resume: the checkpoint is of a training without a ramp and stands in the middle of epoch"
+                f" {epochs.processed}, and these data can change their batch size only between two epochs. Use a"
+                " checkpoint of the end of an epoch, or train to the end of this one without the ramp."
+            )
 
     def _catch_up(self) -> None:
         """Take the size that is due where a checkpoint ends before it: of a shorter training, or one without a ramp."""

@@ -69,25 +69,32 @@ class Stated(Source):
     """A data module, or a LightningModule with its own loader, that states `batch_size` or `hparams.batch_size`.
 
     By Lightning's custom that is the number of one process; data modules of this package say it for all devices.
+    Hyperparameters state another size only while the loader is made: every checkpoint stores them, and what is loaded
+    from one, weights alone or not, is to start from the first size.
     """
 
     def __init__(self, owner: Any, trainer: pl.Trainer) -> None:
         self.owner = owner
-        self.place = owner if isinstance(getattr(owner, "batch_size", None), int) else owner.hparams
-        self.before = self.place.batch_size
+        hparams = getattr(owner, "hparams", {})
+        self.hparams = hparams if "batch_size" in hparams else None
+        self.attribute = isinstance(getattr(owner, "batch_size", None), int)
+        self.before = owner.batch_size if self.attribute else hparams["batch_size"]
         self.devices = 1 if isinstance(owner, ExactData) else trainer.world_size
         self.now = self.before
         self.start = self.before * self.devices * trainer.accumulate_grad_batches
+        self.asked = trainer.fit_loop._data_source  # what Lightning asks for the loader, and it the owner
 
     def set(self, batch_size: int) -> None:
         """State another size; `train_dataloader` of the owner reads it."""
         self.now = batch_size // self.devices
         self._state(self.now)
+        vars(self.asked)["dataloader"] = self._made
 
     def restore(self) -> None:
         """State the first size again."""
         if self.now != self.before:
             self._state(self.before)
+        vars(self.asked).pop("dataloader", None)
 
     def check(self, trainer: pl.Trainer) -> None:
         """The loader must have been made with the size stated."""
@@ -101,11 +108,19 @@ class Stated(Source):
     def _state(self, size: int) -> None:
         if isinstance(self.owner, ExactData):
             self.owner.set_batch_size(size)
-        else:
-            self.place.batch_size = size
-            hparams = getattr(self.owner, "hparams", {})
-            if self.place is not hparams and "batch_size" in hparams:
-                hparams["batch_size"] = size
+        elif self.attribute:
+            self.owner.batch_size = size
+
+    def _made(self) -> Any:
+        """The owner's loader, made with the size stated everywhere."""
+        if self.hparams is None:
+            return type(self.asked).dataloader(self.asked)
+        stored = self.hparams["batch_size"]
+        self.hparams["batch_size"] = self.now
+        try:
+            return type(self.asked).dataloader(self.asked)
+        finally:
+            self.hparams["batch_size"] = stored
 
 
 class GivenLoader(Source):
@@ -159,8 +174,12 @@ def source_of(trainer: pl.Trainer, *, parts: bool) -> Source:
     return GivenLoader(given, trainer)
 
 
-def check_loader(loader: Any) -> None:
+def check_loader(loader: Any, owner: Any = None) -> None:
     """Refuse a loader whose batch size cannot be changed.
+
+    Args:
+        loader: The loader.
+        owner: The data module or module whose `train_dataloader` made it; None for one that was given to `fit`.
 
     Raises:
         UsageError: It is no DataLoader, or has no length, or batches of its own making.
@@ -177,10 +196,11 @@ def check_loader(loader: Any) -> None:
         )
     if type(loader.batch_sampler) is not BatchSampler:
         what = "no batches" if loader.batch_sampler is None else f"a {type(loader.batch_sampler).__name__}"
-        raise UsageError(
-            f"the ramp changes the batch size of torch's BatchSampler, and this DataLoader has {what}. Give batch_size"
-            " to the DataLoader, or use a data module with an attribute batch_size."
-        )
+        whose, fix = "this DataLoader", "Give batch_size to the DataLoader instead of a batch_sampler."
+        if owner is not None:
+            whose = f"the DataLoader of {type(owner).__name__}"
+            fix = "Let train_dataloader() give batch_size=self.batch_size to the DataLoader instead of a batch_sampler."
+        raise UsageError(f"the ramp changes the batch size of torch's BatchSampler, and {whose} has {what}. {fix}")
 
 
 def size_of(loader: Any) -> int | None:
@@ -199,7 +219,8 @@ def examples_in(loader: Any, trainer: pl.Trainer) -> tuple[int, Last]:
     if isinstance(loader, EpochLoader):
         return loader.epoch_examples, loader.last
     if isinstance(loader, DataLoader):
-        check_loader(loader)
+        given: Any = trainer.fit_loop._data_source.instance
+        check_loader(loader, given if isinstance(given, pl.LightningDataModule | pl.LightningModule) else None)
         assert loader.batch_sampler is not None
         sampler = loader.batch_sampler.sampler  # type: ignore[attr-defined]  # checked: it is a BatchSampler
         dropped = loader.batch_sampler.drop_last  # type: ignore[attr-defined]

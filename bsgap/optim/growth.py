@@ -2,7 +2,7 @@
 
 import math
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count, pairwise
 from typing import Literal, get_args
@@ -14,6 +14,9 @@ Coupling = Literal["keep-ratio", "linear", "square-root", "none"]
 another name), by √(m/m0), or not at all."""
 
 Last = Literal["keep", "drop"]
+
+Parts = Callable[[int], int]
+"""Batches of a loader that make one step of a size."""
 
 _POWERS = {"keep-ratio": 1.0, "linear": 1.0, "square-root": 0.5, "none": 0.0}
 
@@ -154,7 +157,13 @@ def by_epochs(start: int, plan: Iterable[tuple[float, int]], n: int) -> BatchSiz
 
 
 def by_steps(
-    start: int, plan: Iterable[tuple[float, int]], n: int, last: Last, *, whole_epochs: bool = False
+    start: int,
+    plan: Iterable[tuple[float, int]],
+    n: int,
+    last: Last,
+    *,
+    whole_epochs: bool = False,
+    parts: Parts = lambda _: 1,
 ) -> BatchSizes:
     """Sizes that change after so many steps, as a function of examples: steps are counted as `EpochLoader` takes them.
 
@@ -169,21 +178,32 @@ def by_steps(
         n: Examples in an epoch.
         last: Whether the smaller batch at the end of an epoch is kept or dropped.
         whole_epochs: Change at the end of the epoch in which a milestone falls.
+        parts: Batches of the loader in a step of each size; it is the loader that keeps or drops its last batch.
     """
     seen, steps, size = 0, 0, start
     changes: dict[int, int] = {}
     for milestone, grown in plan:
         if milestone > steps:
-            seen, steps = _after(seen, round(milestone) - steps, size, n, last), round(milestone)
+            seen, steps = _after(seen, round(milestone) - steps, size, n, last, parts(size)), round(milestone)
         if whole_epochs and seen % n:
-            steps += batches_in(n - seen % n, size, last)
+            steps += steps_in(n - seen % n, size, last, parts(size))
             seen += n - seen % n
         changes[seen] = size = grown
     return BatchSizes(start, tuple(changes.items()))
 
 
-def within(sizes: BatchSizes, n: int, last: Last, *, epochs: int | None = None, steps: int | None = None) -> BatchSizes:
+def within(
+    sizes: BatchSizes,
+    n: int,
+    last: Last,
+    *,
+    epochs: int | None = None,
+    steps: int | None = None,
+    parts: Parts = lambda _: 1,
+) -> BatchSizes:
     """The changes that come before a budget of epochs or steps is spent; None for no such budget.
+
+    `parts` is that of `by_steps`.
 
     >>> within(BatchSizes(10, ((50, 20), (100, 40), (200, 80))), 100, "keep", steps=9).changes
     ((50, 20), (100, 40))
@@ -191,7 +211,7 @@ def within(sizes: BatchSizes, n: int, last: Last, *, epochs: int | None = None, 
     seen, taken, size = 0, 0, sizes.start
     kept: list[tuple[int, int]] = []
     for at, grown in sizes.changes:
-        more, seen = _until(seen, at, size, n, last)
+        more, seen = _until(seen, at, size, n, last, parts(size))
         taken += more
         if (epochs is not None and seen >= epochs * n) or (steps is not None and taken >= steps):
             break
@@ -203,6 +223,17 @@ def within(sizes: BatchSizes, n: int, last: Last, *, epochs: int | None = None, 
 def batches_in(examples: int, size: int, last: Last) -> int:
     """Batches of `size` in so many examples; the smaller last one counts where it is kept."""
     return examples // size if last == "drop" else -(-examples // size)
+
+
+def steps_in(examples: int, size: int, last: Last, parts: int = 1) -> int:
+    """Steps of `size` in so many examples, of which a loader gives each in so many batches.
+
+    It is the loader that keeps or drops its last batch, so that the last step may have fewer of them.
+
+    >>> steps_in(104, 16, "drop"), steps_in(104, 16, "drop", parts=2)
+    (6, 7)
+    """
+    return -(-batches_in(examples, size // parts, last) // parts)
 
 
 def schedule_steps(seen: int, *, n: int, base: int, last: Last, parts: int = 1) -> int:
@@ -222,7 +253,7 @@ def schedule_steps(seen: int, *, n: int, base: int, last: Last, parts: int = 1) 
         parts: Batches of a loader that make one of `base`; then it is the loader that keeps or drops its last batch.
     """
     epochs, position = divmod(seen, n)
-    per_epoch = -(-batches_in(n, base // parts, last) // parts)
+    per_epoch = steps_in(n, base, last, parts)
     return epochs * per_epoch + min(position // base, per_epoch)
 
 
@@ -255,12 +286,12 @@ def noise_scale(rate: float, batch_size: int, examples: int, momentum: float = 0
     return rate * examples / (batch_size * (1 - momentum)) if momentum < 1 else math.inf
 
 
-def _until(seen: int, until: int, size: int, n: int, last: Last) -> tuple[int, int]:
-    """Batches of `size` from a position to the first one that starts at or past another, and where that one starts."""
+def _until(seen: int, until: int, size: int, n: int, last: Last, parts: int) -> tuple[int, int]:
+    """Steps of `size` from a position to the first one that starts at or past another, and where that one starts."""
     taken = 0
     while seen < until:
         epoch, position = divmod(seen, n)
-        left = batches_in(n - position, size, last)
+        left = steps_in(n - position, size, last, parts)
         if until < (epoch + 1) * n:
             steps = min(left, batches_in(until - seen, size, "keep"))
             return taken + steps, seen + steps * size if steps < left else (epoch + 1) * n
@@ -269,11 +300,11 @@ def _until(seen: int, until: int, size: int, n: int, last: Last) -> tuple[int, i
     return taken, seen
 
 
-def _after(seen: int, steps: int, size: int, n: int, last: Last) -> int:
-    """Examples passed after `steps` batches of `size` from a position."""
+def _after(seen: int, steps: int, size: int, n: int, last: Last, parts: int) -> int:
+    """Examples passed after `steps` steps of `size` from a position."""
     epoch, position = divmod(seen, n)
-    per_epoch = batches_in(n, size, last)
-    while steps >= (left := batches_in(n - position, size, last)):
+    per_epoch = steps_in(n, size, last, parts)
+    while steps >= (left := steps_in(n - position, size, last, parts)):
         steps, epoch, position = steps - left, epoch + 1, 0
         if not steps:
             break

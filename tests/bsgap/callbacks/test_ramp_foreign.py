@@ -19,7 +19,18 @@ from ramped import (
     tensors,
     train,
 )
-from torch.optim.lr_scheduler import CosineAnnealingLR, OneCycleLR, ReduceLROnPlateau, StepLR
+from torch.optim.lr_scheduler import (
+    ChainedScheduler,
+    CosineAnnealingLR,
+    LambdaLR,
+    LinearLR,
+    MultiplicativeLR,
+    OneCycleLR,
+    PolynomialLR,
+    ReduceLROnPlateau,
+    SequentialLR,
+    StepLR,
+)
 from torch.utils.data import BatchSampler, DataLoader, IterableDataset, RandomSampler, TensorDataset
 
 from bsgap.callbacks import BatchSizeRamp, RateDecay
@@ -205,6 +216,47 @@ def test_schedules_count_the_steps_of_accumulated_batches(drop_last, n):
     assert trainer.lr_scheduler_configs[0].scheduler.last_epoch == lengths[0] == 4 * -(-n // 16)
 
 
+@pytest.mark.parametrize("options", [{"accumulate_grad_batches": 2}, {"micro": 8}], ids=["trainer", "ramp"])
+def test_steps_are_those_of_accumulated_batches(options):
+    """An epoch of 13 pairs has 7 steps, so the 7th ends the first epoch."""
+    options = dict(options)
+    micro = options.pop("micro", None)
+    module = Somebody()
+    ramp = BatchSizeRamp(sizes=[32], milestones=[7], unit="steps", micro_batch=micro)
+    train(module, Stated(16 if micro else BASE, n=104, drop_last=True), ramp, max_epochs=3, **options)
+    assert [stage.epoch for stage in ramp.history] == [0, 1, 2]
+    assert [stage.batch_size for stage in ramp.history] == [16, 32, 32]
+
+
+@pytest.mark.parametrize("weights_only", [False, True])
+@pytest.mark.parametrize("make", [Hyper, WithLoader])
+def test_a_checkpoint_stores_the_size_of_the_start(tmp_path, make, weights_only):
+    """Whatever is loaded from it starts where this run started."""
+
+    class Saves(pl.Callback):
+        def on_train_batch_end(self, trainer, *_):
+            if trainer.global_step in (15, 18):  # in the middle of an epoch, and at its end
+                trainer.save_checkpoint(tmp_path / f"{trainer.global_step}.ckpt", weights_only=weights_only)
+
+        def on_train_epoch_end(self, trainer, module):
+            trainer.save_checkpoint(tmp_path / f"epoch-{trainer.current_epoch}.ckpt", weights_only=weights_only)
+
+    module = make() if make is WithLoader else Somebody()
+    data = {} if make is WithLoader else {"datamodule": make()}
+    trainer = pl.Trainer(
+        max_epochs=3, callbacks=[BatchSizeRamp(factor=2, every=1), Saves()], logger=False, enable_checkpointing=False,
+        enable_progress_bar=False, enable_model_summary=False, accelerator="cpu",
+    )  # fmt: skip
+    trainer.datamodule_n = N
+    trainer.fit(module, **data)
+    assert sizes(module) == RAMPED[:3]
+    paths = sorted(tmp_path.iterdir())
+    assert len(paths) == 5
+    for path in paths:
+        loaded = make.load_from_checkpoint(path, weights_only=True)
+        assert loaded.hparams.batch_size == BASE, path
+
+
 @pytest.mark.parametrize("make", [Stated, OwnData])
 @pytest.mark.parametrize("name", ["OneCycleLR", "CosineAnnealingLR"])
 def test_a_schedule_over_all_updates_cannot_keep_its_place(name, make):
@@ -219,6 +271,47 @@ def test_a_schedule_over_all_updates_cannot_keep_its_place(name, make):
         train(module, make(), BatchSizeRamp(factor=2, every=1, maximum=32), **options)
     ramp = BatchSizeRamp(factor=2, every=1, maximum=32, schedules="steps")
     assert train(module, make(), ramp, **options).lr_scheduler_configs[0].scheduler.last_epoch == 30
+
+
+@pytest.mark.parametrize(
+    ("schedule", "message"),
+    [
+        (
+            lambda optimizer: SequentialLR(
+                optimizer, [LinearLR(optimizer, 0.1, total_iters=6), CosineAnnealingLR(optimizer, 24)], [6]
+            ),
+            "CosineAnnealingLR is made for 30 steps, as trainer.max_steps counts updates",
+        ),
+        (
+            lambda optimizer: ChainedScheduler([StepLR(optimizer, 5), PolynomialLR(optimizer, 30)], optimizer),
+            "PolynomialLR is made for 30 steps, as trainer.max_steps counts updates",
+        ),
+        (lambda optimizer: LambdaLR(optimizer, lambda step: max(0, 1 - step / 30)), "LambdaLR is an opaque function"),
+        (
+            lambda optimizer: SequentialLR(
+                optimizer, [StepLR(optimizer, 5), MultiplicativeLR(optimizer, lambda step: 0.9)], [6]
+            ),
+            "MultiplicativeLR is an opaque function of the step count",
+        ),
+    ],
+    ids=["SequentialLR", "ChainedScheduler", "LambdaLR", "within a SequentialLR"],
+)
+def test_schedules_that_hide_what_they_are_made_for(schedule, message):
+    """Composed ones are looked through. A function cannot be, but it keeps its place where the budget is in epochs."""
+    options = {"max_epochs": -1, "max_steps": 30}
+    make = lambda: Somebody(lambda optimizer, trainer: schedule(optimizer))  # noqa: E731
+    with pytest.raises(UsageError, match=f"{message}.* Set ramp.schedules to steps, or give trainer.max_epochs"):
+        train(make(), Stated(), BatchSizeRamp(factor=2, every=1, maximum=32), **options)
+    train(make(), Stated(), BatchSizeRamp(factor=2, every=1, maximum=32, schedules="steps"), **options)
+    trainer = train(make(), Stated(), BatchSizeRamp(factor=2, every=1, maximum=32), max_epochs=2)
+    assert trainer.global_step == 18
+
+
+def test_a_sequence_that_is_not_made_for_the_budget_keeps_its_place():
+    schedule = lambda optimizer, _: SequentialLR(optimizer, [LinearLR(optimizer, 0.1), StepLR(optimizer, 9)], [5])  # noqa: E731
+    ramp = BatchSizeRamp(factor=2, every=1, maximum=32)
+    trainer = train(Somebody(schedule), Stated(), ramp, max_epochs=-1, max_steps=18)
+    assert trainer.lr_scheduler_configs[0].scheduler.last_epoch == 24
 
 
 def test_a_polynomial_over_updates_needs_its_epochs_where_the_batch_grows():
@@ -328,6 +421,17 @@ class Odd(BatchSampler):
     pass
 
 
+def odd():
+    return DataLoader(TensorDataset(*tensors()), batch_sampler=Odd(range(N), BASE, False))
+
+
+class Sampled(Stated):
+    """Makes its batches itself."""
+
+    def train_dataloader(self):
+        return odd()
+
+
 @pytest.mark.parametrize(
     ("module", "data", "ramp", "message"),
     [
@@ -335,8 +439,12 @@ class Odd(BatchSampler):
         (Somebody, Deaf, {}, "Deaf.batch_size was set to 16, but its train_dataloader() still gives batches of 8"),
         (Somebody, lambda: DataLoader(Endless(), batch_size=8), {}, "an IterableDataset has none"),
         (
-            Somebody, lambda: DataLoader(TensorDataset(*tensors()), batch_sampler=Odd(range(N), 8, False)), {},
-            "the ramp changes the batch size of torch's BatchSampler, and this DataLoader has a Odd",
+            Somebody, odd, {}, "the ramp changes the batch size of torch's BatchSampler, and this DataLoader has a Odd."
+            " Give batch_size to the DataLoader instead of a batch_sampler.",
+        ),
+        (
+            Somebody, Sampled, {}, "torch's BatchSampler, and the DataLoader of Sampled has a Odd. Let train_dataloader()"
+            " give batch_size=self.batch_size to the DataLoader instead of a batch_sampler.",
         ),
         (Somebody, lambda: [dataloader(), dataloader()], {}, "the ramp changes the batch size of one DataLoader, and got"),
         (Somebody, dataloader, {"every": 0.5}, "ramp.every: these data can change their batch size only between two ep"),

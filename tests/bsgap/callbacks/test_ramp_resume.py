@@ -207,6 +207,38 @@ def test_a_checkpoint_without_a_ramp_goes_on_with_the_size_that_is_due(tmp_path,
     assert module.per_epoch[2:] == [3, 2]
 
 
+class Saves(pl.Callback):
+    """Saves after the batch of a step."""
+
+    def __init__(self, path, step):
+        self.path, self.step = path, step
+
+    def on_train_batch_end(self, trainer, *_):
+        if trainer.global_step == self.step:
+            trainer.save_checkpoint(self.path)
+
+
+@pytest.mark.parametrize("data", [Stated, dataloader])
+def test_a_ramp_does_not_begin_within_an_epoch_of_somebodys_loader(tmp_path, data):
+    path = tmp_path / "some.ckpt"
+    train(Somebody(), data(), Saves(path, 20), max_epochs=2)
+    loader = data()
+    with pytest.raises(UsageError, match=r"is of a training without a ramp and stands in the middle of epoch 1, and"):
+        train(Somebody(), loader, BatchSizeRamp(factor=2, every=1), checkpoint=path)
+    assert loader.batch_size == 8
+
+
+def test_a_ramp_may_begin_within_an_epoch_of_our_data(tmp_path):
+    """They know how many examples have been seen, and so does a schedule."""
+    path = tmp_path / "some.ckpt"
+    schedule = lambda optimizer, _: StepLR(optimizer, 5, 0.7)  # noqa: E731
+    train(Somebody(schedule), OwnData(), Saves(path, 16), max_epochs=2)
+    module = Somebody(schedule)
+    trainer = train(module, OwnData(), BatchSizeRamp(factor=2, milestones=[1.5]), max_epochs=2, checkpoint=path)
+    assert sizes(module)[1:] == [[8] * 2 + [16] * 3]
+    assert trainer.lr_scheduler_configs[0].scheduler.last_epoch == 24
+
+
 def test_a_resume_point_and_curves_with_somebodys_loader(tmp_path):
     task = OwnTask()
     train(task, dataloader(), BatchSizeRamp(factor=2, every=1), Curves(), ResumePoint(0), folder=tmp_path)
@@ -215,13 +247,8 @@ def test_a_resume_point_and_curves_with_somebodys_loader(tmp_path):
 
 def test_somebodys_loader_within_an_epoch_takes_what_lightning_gives(tmp_path):
     """The rest of the batches, of the size of that epoch."""
-
-    class Saves(pl.Callback):
-        def on_train_batch_end(self, trainer, *_):
-            if trainer.global_step == 15:
-                trainer.save_checkpoint(tmp_path / "some.ckpt")
-
-    train(Somebody(), Stated(), BatchSizeRamp(factor=2, every=1), Saves(), max_epochs=3)
+    saves = Saves(tmp_path / "some.ckpt", 15)
+    train(Somebody(), Stated(), BatchSizeRamp(factor=2, every=1), saves, max_epochs=3)
     resumed, ramp = Somebody(), BatchSizeRamp(factor=2, every=1)
     with pytest.warns(UserWarning, match="ended before the epoch ended and your dataloader is"):
         train(resumed, Stated(), ramp, max_epochs=3, checkpoint=tmp_path / "some.ckpt")

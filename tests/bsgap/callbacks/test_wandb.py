@@ -115,6 +115,7 @@ def test_no_file_names_the_machine_or_its_user(offline, tmp_path, monkeypatch):
     run = ours.start(mode="offline", folder=tmp_path, identity="0123", project="gap", group=None, tags=None)
     run.log({"loss": 1.0})
     run.finish()
+    wandb.teardown()  # finish does not wait for W&B's own process, which is still writing
     (path,) = tmp_path.glob("wandb/offline-run-*/*.wandb")
     (record,) = [record.run for record in records(path) if record.WhichOneof("record_type") == "run"]
     assert record.run_id == "0123"

@@ -69,6 +69,22 @@ def test_between_epochs_it_grows_at_the_end_of_the_epoch_of_a_milestone(n, start
         size = max([size, *(grown for milestone, grown in plan if milestone <= steps)])
 
 
+@pytest.mark.parametrize("last", ["keep", "drop"])
+@pytest.mark.parametrize("n", [96, 100, 104, 111])
+def test_an_epoch_has_the_steps_of_accumulated_batches(n, last):
+    """A loader of 13 batches gives 7 pairs, also where it would drop a 14th."""
+    batches = list(torch.utils.data.BatchSampler(range(n), 8, drop_last=last == "drop"))
+    steps = -(-len(batches) // 2)
+    for milestone in range(1, 3 * steps + 1):
+        sizes = by_steps(16, [(milestone, 32)], n, last, whole_epochs=True, parts=lambda size: size // 8)
+        assert sizes.changes == ((-(-milestone // steps) * n, 32),)
+    changes = BatchSizes(16, ((n, 32), (2 * n, 64)))
+    kept = [
+        within(changes, n, last, steps=budget, parts=lambda size: size // 8).changes for budget in (steps, steps + 1)
+    ]
+    assert [len(each) for each in kept] == [0, 1]
+
+
 @pytest.mark.parametrize(("n", "start", "last", "seed"), CASES)
 def test_what_comes_after_the_budget_is_left_out(n, start, last, seed):
     draw = random.Random(seed)
