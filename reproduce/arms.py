@@ -221,8 +221,17 @@ def signed(interval: Interval | None) -> str:
     """
     if interval is None or not interval.n or not math.isfinite(interval.estimate):
         return "–"
-    text = f"{interval.estimate:+.2f}" + (f" [{interval.low:.2f}, {interval.high:.2f}]" if interval.n > 1 else "")
-    return text.replace("-", "−")
+    text = with_sign(interval.estimate)
+    return text + (f" [{interval.low:.2f}, {interval.high:.2f}]".replace("-", "−") if interval.n > 1 else "")
+
+
+def with_sign(value: float) -> str:
+    """A number with its sign, for a table or a claim.
+
+    >>> with_sign(0.14), with_sign(-0.5)
+    ('+0.14', '−0.50')
+    """
+    return f"{value:+.2f}".replace("-", "−")
 
 
 def footer(

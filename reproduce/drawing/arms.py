@@ -31,9 +31,22 @@ from reproduce.drawing.style import (
 
 DrawStyle = Literal["default", "steps-post"]
 X_LABELS = {"epoch": "Epochs", "step": "Updates (optimizer steps)", "examples": "Training examples"}
-_SPARSE = 12  # up to so many points a curve carries markers
-STEPPED: tuple[Any, ...] = (*LINE_STYLES, (0, (1, 2.5)), (0, (6, 4)))  # of lines that coincide all are seen
-MARK: dict[str, Any] = {"color": GREY, "linewidth": 0.7, "linestyle": (0, (1, 1.5))}
+_SPARSE = 17  # up to so many points of a curve all are marked
+_APART = 0.12  # from marker to marker on a longer one, as a share of the panel's diagonal
+LOG_X_LABELS = {
+    "epoch": "Epochs (log)", "step": "Updates (optimizer steps, log)", "examples": "Training examples (log)",
+}  # fmt: skip
+STEPPED: tuple[Any, ...] = (
+    *LINE_STYLES,
+    (0, (7, 1.5, 1, 1.5, 1, 1.5)),
+    (0, (1, 2.5)),
+)  # of lines that coincide all are seen
+MARK: dict[str, Any] = {
+    "color": "#555555",
+    "linewidth": 0.9,
+    "linestyle": (0, (1, 1.5)),
+    "zorder": 1.6,
+}  # above the grid
 
 
 @styled
@@ -85,6 +98,7 @@ def arm_curves(
     frame = frame[(frame[x] > 0) | ~frame["panel"].isin(across)]
     gone = diverged(frame)
     figure, axes = panels(names, height=2.4 if len(names) == 1 else 2.15)
+    looks = [look(index, stepped=stepped) for index in range(len(arms))]
     for position, (name, (axis,)) in enumerate(zip(names, axes, strict=True)):
         inside = frame["panel"] == name
         log = name in logarithmic
@@ -95,21 +109,23 @@ def arm_curves(
         for index, arm in enumerate(arms):
             runs = frame[inside & (frame["arm"] == arm) & ~gone]
             if len(runs):
-                _line(axis, runs, x, look(index, stepped=stepped), log=log, drawstyle=drawstyle)
+                _line(axis, runs, x, looks[index], index / len(arms), log=log, drawstyle=drawstyle)
         _diverged_runs(axis, frame[inside & gone], x, arms, log=log, drawstyle=drawstyle)
         for place in (marks or {}).get(name, ()):
-            axis.axvline(place, **MARK, zorder=0)
+            axis.axvline(place, **MARK)
         axis.set_title(panel_title(position, len(names), (titles or {}).get(name, name)))
         label = x_label.get(name, x) if isinstance(x_label, Mapping) else x_label
-        axis.set_xlabel(label or X_LABELS.get(x, x))
+        axis.set_xlabel(label or (LOG_X_LABELS if name in across else X_LABELS).get(x, x))
         if log:
             plain_if_short(axis.yaxis)
-        if name not in across:
+        if name in across:
+            plain_if_short(axis.xaxis)
+        else:
             axis.margins(x=0.02)
             axis.xaxis.set_major_locator(MaxNLocator(7, integer=True, steps=[1, 2, 5, 10]))  # no half epochs
             thousands(axis)
     label_rows(axes, names, y_label)
-    entries = [Line2D([], [], **look(index, stepped=stepped), label=arm) for index, arm in enumerate(arms)]
+    entries = [Line2D([], [], **drawn, label=arm) for drawn, arm in zip(looks, arms, strict=True)]
     if marks and marks_label:
         entries.append(Line2D([], [], **MARK, label=marks_label))
     if gone.any():
@@ -124,9 +140,16 @@ def arm_curves(
 
 
 def look(index: int, *, stepped: bool = False) -> dict[str, Any]:
-    """How the arm in place `index` is drawn: colour and line style."""
-    style = STEPPED[index % len(STEPPED)] if stepped else LINE_STYLES[index // len(PALETTE) % len(LINE_STYLES)]
-    return {"color": PALETTE[index % len(PALETTE)], "linestyle": style}
+    """How the arm in place `index` is drawn: its colour, and a marker or a line style that tells it apart in grey.
+
+    >>> look(1)["marker"], "marker" in look(1, stepped=True)
+    ('s', False)
+    """
+    colour = PALETTE[index % len(PALETTE)]
+    if stepped:
+        return {"color": colour, "linestyle": STEPPED[index % len(STEPPED)]}
+    style = LINE_STYLES[index // len(PALETTE) % len(LINE_STYLES)]
+    return {"color": colour, "linestyle": style, "marker": MARKERS[index % len(MARKERS)]}
 
 
 def diverged(frame: pd.DataFrame) -> pd.Series:
@@ -210,11 +233,15 @@ def aligned(runs: pd.DataFrame, x: str, *, log: bool = False, stepped: bool = Fa
     return pd.concat(parts, ignore_index=True)
 
 
-def _line(axis: Axes, runs: pd.DataFrame, x: str, style: Mapping[str, Any], *, log: bool, drawstyle: DrawStyle) -> None:
+def _line(
+    axis: Axes, runs: pd.DataFrame, x: str, style: Mapping[str, Any], place: float, *, log: bool, drawstyle: DrawStyle
+) -> None:
+    """One curve with its band; `place`, from 0 to 1, sets its markers apart from those of lines that coincide."""
     stepped = drawstyle == "steps-post"
     curve = frames.band(aligned(runs, x, log=log, stepped=stepped), x, "value", log=log)
-    marker = MARKERS[PALETTE.index(style["color"])] if len(curve) <= _SPARSE and not stepped else None
-    axis.plot(curve["x"], curve["mean"], **style, drawstyle=drawstyle, marker=marker)
+    # of a curve with many points some are marked, equally far apart on the page
+    some = None if len(curve) <= _SPARSE else (_APART * place, _APART)
+    axis.plot(curve["x"], curve["mean"], **style, drawstyle=drawstyle, markevery=some)
     axis.fill_between(
         curve["x"], curve["low"], curve["high"], color=style["color"], alpha=0.15, linewidth=0,
         step="post" if stepped else None,

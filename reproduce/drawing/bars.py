@@ -21,6 +21,7 @@ _REPORTED: dict[str, Any] = {
     "marker": "D", "markersize": 3.6, "markerfacecolor": "white", "markeredgewidth": 0.8, "color": "#333333",
     "linestyle": "", "zorder": 6,
 }  # fmt: skip
+_HATCHES = ("", "////", "....", "xxxx")
 _SEED: dict[str, Any] = {"color": "#333333", "marker": "o", "markersize": 1.8, "linestyle": "", "markeredgewidth": 0}
 
 
@@ -75,7 +76,7 @@ def bars(
                 if not len(values):
                     continue
                 at = place + (index - (len(arms) - 1) / 2) * width
-                top = _bar(axis, at, values, PALETTE[index % len(PALETTE)], width)
+                top = _bar(axis, at, values, _filled(index), width)
                 for value in _of(reported, name, group, arm):
                     axis.plot([at + 0.28 * width], [value], **_REPORTED)
                     top, shown = max(top, value), True
@@ -88,9 +89,13 @@ def bars(
             axis.axhline(reference, **_REFERENCE)
         _finish(axis, groups, len(names), bottom)
         axis.set_title(panel_title(position, len(names), (titles or {}).get(name, name)))
+    if isinstance(y_label, str):  # one value: bars of different panels compare by their heights
+        top = max(axis.get_ylim()[1] for (axis,) in axes)
+        for (axis,) in axes:
+            axis.set_ylim(bottom, top)
     label_rows(axes, names, y_label)
     lost = ~np.isfinite(frame["value"].astype(float))
-    entries: list[Any] = [Patch(color=PALETTE[i % len(PALETTE)], alpha=0.75, label=arm) for i, arm in enumerate(arms)]
+    entries: list[Any] = [Patch(**_filled(index), label=arm) for index, arm in enumerate(arms)]
     several = frame.groupby(["panel", "group", "arm"])["seed"].nunique().max() > 1
     if several:
         entries.append(Line2D([], [], **_SEED, label="one seed"))
@@ -105,16 +110,24 @@ def bars(
     return figure
 
 
-def _bar(axis: Axes, at: float, values: np.ndarray, colour: str, width: float) -> float:
+def _filled(index: int) -> dict[str, Any]:
+    """How the bars of the arm in place `index` are filled: a colour, and hatching that tells them apart in grey."""
+    return {
+        "facecolor": PALETTE[index % len(PALETTE)], "alpha": 0.75, "hatch": _HATCHES[index % len(_HATCHES)],
+        "edgecolor": "white", "linewidth": 0,
+    }  # fmt: skip
+
+
+def _bar(axis: Axes, at: float, values: np.ndarray, look: Mapping[str, Any], width: float) -> float:
     """One bar with its seeds; the height of the highest thing drawn."""
     finite = values[np.isfinite(values)]
     if len(finite) < len(values):
-        on_bar = "#333333" if len(finite) else colour
+        on_bar = "#333333" if len(finite) else look["facecolor"]
         bounds.crosses(axis, [at], [len(values) - len(finite)], [len(values)], colour=on_bar, direction="down")
     if not len(finite):
         return 0.0
     mean, spread = finite.mean(), finite.std(ddof=1) if len(finite) > 1 else 0.0
-    axis.bar(at, mean, width * 0.9, color=colour, alpha=0.75, zorder=2)
+    axis.bar(at, mean, width * 0.9, **look, zorder=2)
     if len(finite) > 1:
         axis.errorbar([at], [mean], yerr=[spread], color="#333333", elinewidth=0.8, capsize=1.8, zorder=4)
         places = at + np.linspace(-0.22, 0.22, len(finite)) * width

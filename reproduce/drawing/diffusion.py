@@ -15,9 +15,10 @@ from matplotlib.lines import Line2D
 from reproduce.drawing import footer as footers
 from reproduce.drawing import frames
 from reproduce.drawing.arms import aligned
-from reproduce.drawing.style import GREY, legend, panel_title, panels, styled
+from reproduce.drawing.style import GREY, MARKERS, legend, panel_title, panels, styled
 
-_FIT: dict[str, Any] = {"linewidth": 0.9, "linestyle": (0, (4, 1.5)), "zorder": 3}
+_APART = 0.12  # from marker to marker of a curve, as a share of the panel's diagonal
+_FIT: dict[str, Any] = {"color": "#333333", "linewidth": 0.9, "linestyle": (0, (4, 1.5)), "zorder": 3}
 
 
 @styled
@@ -53,41 +54,48 @@ def diffusion(
     frame = frame[frame["step"] > 0]
     names, batches = frames.order(frame, "panel"), sorted(frame["batch"].unique())
     shades = np.linspace(0.82, 0.0, len(batches)) if len(batches) > 1 else [0.3]
-    colours = {batch: to_hex(mpl.colormaps["viridis"](shade)) for batch, shade in zip(batches, shades, strict=True)}
+    looks: dict[float, dict[str, Any]] = {
+        batch: {"color": to_hex(mpl.colormaps["viridis"](shade)), "marker": MARKERS[index % len(MARKERS)]}
+        for index, (batch, shade) in enumerate(zip(batches, shades, strict=True))
+    }
     figure, axes = panels(names, height=2.5 if len(names) == 1 else 2.3)
     for position, (name, (axis,)) in enumerate(zip(names, axes, strict=True)):
         here = frame[frame["panel"] == name]
         axis.set_xscale("log")
-        for batch in sorted(here["batch"].unique()):
+        for index, batch in enumerate(batches):
+            if not (here["batch"] == batch).any():
+                continue
             curve = frames.band(aligned(here[here["batch"] == batch], "step"), "step", "value")
-            axis.plot(curve["x"], curve["mean"], color=colours[batch])
-            axis.fill_between(curve["x"], curve["low"], curve["high"], color=colours[batch], alpha=0.15, linewidth=0)
+            some = (_APART * index / len(batches), _APART)
+            axis.plot(curve["x"], curve["mean"], **looks[batch], markevery=some)
+            colour = looks[batch]["color"]
+            axis.fill_between(curve["x"], curve["low"], curve["high"], color=colour, alpha=0.15, linewidth=0)
         axis.set_ylim(bottom=0)
         axis.set_title(panel_title(position, len(names), (titles or {}).get(name, name)))
         axis.set_xlabel("Updates $t$ (optimizer steps, log)")
         if fits is not None:
-            _fits(axis, fits[fits["panel"] == name], colours)
+            _fits(axis, fits[fits["panel"] == name], looks)
     for row_start in axes[:: 3 if len(names) != 4 else 2]:
         row_start[0].set_ylabel(y_label)
-    entries = [Line2D([], [], color=colours[batch], label=f"$m$ = {batch:g}") for batch in batches]
+    entries = [Line2D([], [], **looks[batch], label=f"$m$ = {batch:g}") for batch in batches]
     if fits is not None:
-        entries.append(Line2D([], [], color=GREY, **_FIT, label=r"fit $a + s\,\ln t$"))
+        entries.append(Line2D([], [], **_FIT, label=r"fit $a + s\,\ln t$"))
     legend(figure, entries, columns=min(len(entries), 8 if len(names) > 1 else 4))
     remark = frames.band_remark(frame, log=False)
     footers.put(figure, footer, remark, *frames.left_out(frame, columns=("value",)))
     return figure
 
 
-def _fits(axis: Axes, fits: pd.DataFrame, colours: Mapping[float, str]) -> None:
+def _fits(axis: Axes, fits: pd.DataFrame, looks: Mapping[float, Mapping[str, Any]]) -> None:
     """Fitted lines, and a legend of their slopes where the curves, which rise, leave room."""
     entries = []
     for batch, rows in fits.groupby("batch"):
         slope, intercept, low, high = rows[["slope", "intercept", "low", "high"]].astype(float).mean()
         places = np.array([low, high])
-        axis.plot(places, intercept + slope * np.log(places), color=colours.get(batch, GREY), **_FIT)
+        axis.plot(places, intercept + slope * np.log(places), **_FIT)
         places_after = 2 - math.floor(math.log10(abs(slope))) if slope else 2  # three significant digits
         digits = min(max(places_after, 0), 6)
         spread = f" ± {rows['slope'].std(ddof=1):.{digits}f}" if len(rows) > 1 else ""
         words = f"$s$ = {slope:.{digits}f}{spread}  ($m$ = {batch:g})"
-        entries.append(Line2D([], [], color=colours.get(batch, GREY), **_FIT, label=words))
+        entries.append(Line2D([], [], **looks.get(batch, {"color": GREY}), linestyle="", label=words))
     axis.legend(handles=entries, loc="upper left", fontsize=5.5, handlelength=1.6, labelspacing=0.25, borderaxespad=0.3)

@@ -13,7 +13,7 @@ from reproduce.drawing import footer as footers
 from reproduce.drawing.arms import MARK, columns_of, label_rows, look, room
 from reproduce.drawing.bounds import Direction
 from reproduce.drawing.powers import power_axis
-from reproduce.drawing.style import GREY, MARKERS, PALETTE, legend, panel_title, panels, plain_if_short, styled
+from reproduce.drawing.style import GREY, legend, panel_title, panels, plain_if_short, styled
 
 
 @styled
@@ -79,18 +79,18 @@ def against_size(
             axis.set_yscale("log")
         for index, arm in enumerate(arms):
             here = frame[inside & (frame["arm"] == arm)]
-            style, marker = look(index), MARKERS[index % len(MARKERS)]
+            style = look(index)
             curve = frames.band(here, "batch", "value", log=log)
             low, high = (_stretched(curve, side, deviations, log=log) for side in ("low", "high"))
             axis.fill_between(curve["x"], low, high, color=style["color"], alpha=0.15, linewidth=0)
-            axis.plot(curve["x"], curve["mean"], **style, marker=marker)
+            axis.plot(curve["x"], curve["mean"], **style)
             paper = reported[(reported["panel"] == name) & (reported["arm"] == arm)].sort_values("batch")
             if len(paper):
                 axis.errorbar(
                     paper["batch"].astype(float), paper["mean"].astype(float),
                     yerr=deviations * paper["std"].astype(float).fillna(0.0).to_numpy(), color=style["color"],
-                    linestyle=(0, (1, 1.5)), linewidth=0.7, marker=marker, markerfacecolor="white", markersize=3.6,
-                    elinewidth=0.7, capsize=1.5, capthick=0.7, zorder=2.5,
+                    linestyle=(0, (1, 1.5)), linewidth=0.7, marker=style["marker"], markerfacecolor="white",
+                    markersize=3.6, elinewidth=0.7, capsize=1.5, capthick=0.7, zorder=2.5,
                 )  # fmt: skip
             gone = lost[here.index].groupby(here["batch"]).agg(["sum", "count"])
             gone = gone[gone["sum"] > 0]
@@ -98,15 +98,16 @@ def against_size(
                 axis, gone.index, gone["sum"], gone["count"], colour=style["color"], direction=worse,
                 shift=6 * (index - (len(arms) - 1) / 2),
             )  # fmt: skip
-        if name in (marks or {}):
-            axis.axvline((marks or {})[name], **MARK, zorder=0)
-        axis.margins(x=0.06)
+        sizes = pd.concat([frame.loc[inside, "batch"], reported.loc[reported["panel"] == name, "batch"]]).astype(float)
+        mark = (marks or {}).get(name)
+        if mark is not None:
+            axis.axvline(mark, **MARK)
+        axis.margins(x=0.06 if mark is None or sizes.min() < mark < sizes.max() else 0.15)  # room beside the mark
         if lost[inside].any():
             room(axis, worse, log=log)
         if log:
             plain_if_short(axis.yaxis)
-        sizes = pd.concat([frame.loc[inside, "batch"], reported.loc[reported["panel"] == name, "batch"]])
-        power_axis(axis.xaxis, sizes.astype(float), most=8 if len(names) < 3 else 6)
+        power_axis(axis.xaxis, sizes, most=8 if len(names) < 3 else 6)
         axis.set_title(panel_title(position, len(names), (titles or {}).get(name, name)))
         axis.set_xlabel(x_label)
     label_rows(axes, names, y_label)
@@ -136,7 +137,7 @@ def _handles(
     found = []
     for index, arm in enumerate(arms):
         hollow: dict[str, Any] = {} if (frame["arm"] == arm).any() else {"markerfacecolor": "white", "linewidth": 0.7}
-        found.append(Line2D([], [], **look(index), marker=MARKERS[index % len(PALETTE)], label=arm, **hollow))
+        found.append(Line2D([], [], **look(index), label=arm, **hollow))
     if len(reported):
         found.append(
             Line2D([], [], color=GREY, linestyle=(0, (1, 1.5)), linewidth=0.7, marker="o", markerfacecolor="white",

@@ -5,6 +5,7 @@ with IEEEtran's own widths. STIX is the Times-like face that comes with matplotl
 every machine.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
@@ -16,7 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullFormatter
 from tueplots import axes as tueplots_axes
 from tueplots import fontsizes
 
@@ -36,6 +37,9 @@ PALETTE = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY)
 MARKERS = ("o", "s", "D", "^", "v", "P")
 SPLIT_STYLES: dict[str, Any] = {"train": "-", "test": (0, (4, 1.5))}
 LINE_STYLES: tuple[Any, ...] = ("-", (0, (4, 1.5)), (0, (1, 1)), (0, (4, 1.2, 1, 1.2)))
+_SHORT = ((1, 2, 5), (1, 2, 3, 5), (1, 1.5, 2, 3, 4, 5, 6, 8))
+_LONG = ((1, 3),)
+"""What a logarithmic axis names of each decade, the coarsest first: over less than two decades, and over more."""
 SHARPNESS_LABEL = r"Sharpness $\phi$ (%, log)"
 LABELS = {"SB": "small batch (SB)", "LB": "large batch (LB)", "train": "train", "test": "test"}
 
@@ -136,15 +140,24 @@ def colour_of(name: str, position: int) -> str:
 
 
 def plain_if_short(axis: Axis) -> None:
-    """Name 1, 2, 5 of each decade in plain numbers where a logarithmic axis spans less than two decades.
+    """Name more than the powers of ten, in plain numbers, where a logarithmic axis shows fewer than three of them.
 
-    Call it when everything is drawn: it looks at the limits.
+    Over less than two decades these are 1, 2 and 5 of each, and the more of them the shorter the axis, so that at least
+    three numbers stand there; where 1 to 9 are too few, they are those of a linear axis. Over more than two decades
+    they are 1 and 3. Call it when everything is drawn: it looks at the limits.
     """
     low, high = sorted(axis.get_view_interval())
-    if low <= 0 or high / low >= 100:
+    short = low > 0 and high < 100 * low
+    if not short and not (low >= 1e-3 and high <= 1e5 and len(_inside(low, high, (1,))) < 3):
         return
-    axis.set_major_locator(
-        LogLocator(base=10, subs=(1.0, 2.0, 5.0) if high / low > 5 else (1.0, 1.5, 2.0, 3.0, 5.0, 7.0))
-    )
+    choices = (_inside(low, high, digits) for digits in (_SHORT if short else _LONG))
+    linear = [at for at in MaxNLocator(5, steps=[1, 2, 5, 10]).tick_values(low, high) if low <= at <= high]
+    axis.set_major_locator(FixedLocator(next((places for places in choices if len(places) >= 3), linear)))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.set_minor_formatter(NullFormatter())
+
+
+def _inside(low: float, high: float, digits: Sequence[float]) -> list[float]:
+    """The places of these digits in every decade, from `low` to `high`."""
+    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    return [place for decade in decades for digit in digits if low <= (place := digit * 10.0**decade) <= high]

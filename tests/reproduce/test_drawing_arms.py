@@ -6,6 +6,7 @@ import pytest
 import synthetic_arms as synthetic
 from layout import assert_in_order, drawn
 from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
 
 from bsgap.errors import UsageError
 from reproduce import drawing
@@ -133,6 +134,40 @@ def test_a_panel_in_which_every_run_diverged_still_shows_where_they_began():
     assert_in_order(figure)
     low, high = figure.axes[0].get_ylim()
     assert low <= 50 < high < 200
+
+
+def test_arms_are_told_apart_without_colour_on_the_curves_and_in_the_legend():
+    figure = FIGURES["arm_curves"]()
+    curves = [line.get_marker() for line in figure.axes[0].lines if len(line.get_xdata()) > 2]
+    named = [line.get_marker() for line in figure.legends[0].get_lines()]
+    assert curves == named[: len(ARMS)] == ["o", "s", "D"]
+    heights = FIGURES["bars"]().axes[0].patches
+    assert len({patch.get_hatch() for patch in heights}) == 3
+
+
+def test_a_logarithmic_axis_of_updates_says_so():
+    figure = FIGURES["arm_curves, log x"]()
+    assert {axis.get_xlabel() for axis in figure.axes} == {"Updates (optimizer steps, log)"}
+
+
+@pytest.mark.parametrize(
+    ("limits", "want"),
+    [
+        ((36, 92), ["40", "50", "60", "80"]), ((0.87, 2.4), ["1", "1.5", "2"]), ((7, 95), ["10", "20", "50"]),
+        ((30, 6000), ["30", "100", "300", "1000", "3000"]), ((70.5, 74.5), ["71", "72", "73", "74"]),
+        ((8, 9000), None), ((1e-5, 1e-3), None),
+    ],
+)  # fmt: skip
+def test_a_short_logarithmic_axis_names_at_least_three_numbers(limits, want):
+    figure = Figure()
+    axis = figure.add_subplot()
+    axis.set_yscale("log")
+    axis.set_ylim(limits)
+    style.plain_if_short(axis.yaxis)
+    drawn(figure)
+    places = [tick for tick in axis.get_yticks() if limits[0] <= tick <= limits[1]]
+    names = axis.yaxis.get_major_formatter().format_ticks(places)
+    assert names == want if want else all("10^" in name for name in names)
 
 
 def test_schedules_are_steps_told_apart_where_they_coincide():

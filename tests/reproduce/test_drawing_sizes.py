@@ -35,3 +35,12 @@ def test_a_mark_stands_in_its_panel_and_in_the_legend():
     assert 1024.0 not in at[0]
     assert "knee" in [text.get_text() for text in figure.legends[0].texts]
     assert "knee" not in [text.get_text() for text in drawn().legends[0].texts]
+
+
+def test_a_mark_at_the_first_batch_size_has_room_beside_it():
+    def left(mark):
+        axis = drawn(marks={"C10, ResNet-20": mark}).axes[0]
+        low, high = np.log2(axis.get_xlim())
+        return (6 - low) / (high - low)  # 64 is the first size
+
+    assert left(64.0) > 0.1 > left(256.0)

@@ -19,6 +19,8 @@ def _notes(plan: Plan) -> list[str]:
         f"Forward and backward passes are timed alone, {ROUNDS} rounds after a warm-up, on the network where the small "
         "batch ended, with the precision of its training; the update of the weights, of which the adaptive batch needs "
         "fewer, is in neither.",
+        "The published timings, of the laptop scale, were measured with one job on a machine that was otherwise quiet. "
+        "Beside other jobs the steps of a batch size take what those leave of the machine.",
         "An epoch drops its last, smaller batch, as in the authors' script, so that every step is one of as many "
         "examples. BatchNorm takes its statistics over the whole batch, whatever its size, and running averages at "
         "evaluation.",

@@ -40,7 +40,8 @@ def _error(plan: Plan, results: Results, name: str) -> Iterator[Claim]:
     )  # fmt: skip
     yield Claim.judged(
         f"adabatch-ahead-{name.lower()}",
-        f"{label}: the adaptive batch ends ahead of the large one, which has the size that it grows to",
+        f"{label}: the adaptive batch ends ahead of the large one, which has the size that it grows to, at the same "
+        "start rate",
         "CIFAR experiments", "large, fixed batch falls behind (N)",
         compared(adaptive, errors(plan, results, name, LARGE)),
         quantity="test error at the end, adaptive minus large, fixed, percentage points",

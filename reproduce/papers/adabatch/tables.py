@@ -37,7 +37,7 @@ def schedules(plan: Plan, results: Results) -> Drawn | None:
             row: dict[tuple[str, str], object] = {("", "networks"): "; ".join(labels)} if len(sharing) > 1 else {}
             row["", "epochs"] = f"{start} to {end}"
             for label, (_, batch, rate) in zip(LABELS.values(), phases, strict=True):
-                row[label, "batch"], row[label, "rate"] = batch, rate
+                row[label, "batch"], row[label, "rate"] = batch, float(f"{rate:.3g}")
             rows.append(row)
             start = end
     return _table(rows)

@@ -59,7 +59,7 @@ ARTIFACTS = (
         "The numbers of Fig. 1. “Above the base”: the seed-paired difference in points with its 95 % interval; the "
         "last column says whether its mean, and that of every smaller batch size, is within the declared points: the "
         "last yes is the knee. Reported: means and deviations over five runs, from the legends of the paper's Fig. 3 "
-        "and Table 3a.",
+        "and Table 3a; their differences to the base are derived from those means.",
         "table", _sweep, _nothing, tables.sweep,
     ),
     Artifact(

@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from bsgap.analysis.statistics import Direction
-from reproduce.arms import compared
+from reproduce.arms import compared, with_sign
 from reproduce.claims import Claim
 from reproduce.papers.goyal import facts
-from reproduce.papers.goyal.figures import errors
+from reproduce.papers.goyal.figures import errors, knee_of
 from reproduce.papers.goyal.problems import LAST, PROBLEMS, TOLERANCE, Sizes, key, sizes_of
 from reproduce.results import Results
 from reproduce.study import Plan
@@ -38,7 +38,8 @@ def _judged(
     rule: dict[str, Any] = {"minimal": minimal, "direction": direction, "scale": plan.scale}
     label, last = PROBLEMS[plan.scale][name].label, LAST[plan.scale]
     return Claim.judged(
-        f"goyal-{id}", statement, source, f"{reported:+.2f} on ImageNet (P)", compared(a, b),
+        f"goyal-{id}", statement, source,
+        f"{with_sign(reported)} on ImageNet, derived from reported numbers (P)", compared(a, b),
         quantity=f"{label}: test error {words}, each the median of the last {last} epochs, percentage points (a run "
         "whose loss exploded counts as one that answers at random)", **rule,
     )  # fmt: skip
@@ -68,14 +69,22 @@ def _flat(plan: Plan, results: Results, name: str, sizes: Sizes) -> list[Claim]:
     ]  # fmt: skip
 
 
+def _at_large(plan: Plan, results: Results, name: str, sizes: Sizes) -> str:
+    """Where a claim is judged, and whether that is beyond the knee: the paper's large batch is at its knee."""
+    bend = knee_of(plan, results, name)
+    beyond = bend is not None and any(step.batch == sizes.large and not step.level for step in bend.steps)
+    return f"at batch {sizes.large}" + (", which lies beyond the knee" if beyond else "")
+
+
 def _warm_up(plan: Plan, results: Results, name: str, sizes: Sizes) -> list[Claim]:
     """A gradual warm-up is better than none, and than a constant one."""
     words = {"none": "no warm-up", "constant": "a constant warm-up"}
+    where = _at_large(plan, results, name, sizes)
     return [
         _judged(
             plan, results, name, f"warm-up-{way}", f"At a large batch a gradual warm-up is better than {words[way]}",
             "Table 1", facts.difference(facts.TABLE1[way], facts.TABLE1["gradual"]), (way, key(sizes.large)),
-            f"with {words[way]} minus that with a gradual warm-up, at batch {sizes.large}", AHEAD,
+            f"with {words[way]} minus that with a gradual warm-up, {where}", AHEAD,
         )
         for way in words
     ]  # fmt: skip
@@ -84,11 +93,12 @@ def _warm_up(plan: Plan, results: Results, name: str, sizes: Sizes) -> list[Clai
 def _rules(plan: Plan, results: Results, name: str, sizes: Sizes) -> list[Claim]:
     """The linear rule is better than the square-root rule, and than no rule."""
     words: Mapping[str, str] = {"square-root": "the square-root rule", "fixed": "the base rate"}
+    where = _at_large(plan, results, name, sizes)
     return [
         _judged(
             plan, results, name, f"linear-{rule}", f"At a large batch the linear rule is better than {words[rule]}",
             "Table 2a", facts.difference(facts.TABLE2[rule][1], facts.TABLE2["linear"][1]), (rule, key(sizes.large)),
-            f"with {words[rule]} minus that with the linear rule, at batch {sizes.large}", AHEAD,
+            f"with {words[rule]} minus that with the linear rule, {where}", AHEAD,
         )
         for rule in words
     ]  # fmt: skip

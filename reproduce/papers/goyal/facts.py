@@ -7,6 +7,9 @@ from itertools import takewhile
 
 import pandas as pd
 
+from reproduce.arms import with_sign
+from reproduce.drawing.tables import ABSENT
+
 LABEL = "ResNet-50 on ImageNet"
 PANEL = f"{LABEL}, reported"
 BASE, LARGE, EXAMPLES, RATE = 256, 8192, 1_281_167, 0.1
@@ -36,9 +39,9 @@ TABLE2: dict[str, tuple[Cell | None, Cell]] = {
 """Row -> error at 256 and at 8192: Table 2a (rates and rules), 2b (initial gains of 1), 2c (ResNet-101)."""
 
 
-def spelled(cell: Cell | None) -> str | None:
-    """`23.60 ± 0.12`; None where the paper gives no number."""
-    return None if cell is None else f"{cell[0]:.2f} ± {cell[1]:.2f}"
+def spelled(cell: Cell | None) -> str:
+    """`23.60 ± 0.12`; a dash where the paper gives no number."""
+    return ABSENT if cell is None else f"{cell[0]:.2f} ± {cell[1]:.2f}"
 
 
 def difference(a: Cell, b: Cell) -> float:
@@ -56,7 +59,7 @@ def signed(a: Cell, b: Cell) -> str:
     >>> signed(FIGURE1[512], FIGURE1[256])
     '−0.12'
     """
-    return f"{difference(a, b):+.2f}".replace("-", "−")
+    return with_sign(difference(a, b))
 
 
 def figure1(arm: str) -> pd.DataFrame:

@@ -1,5 +1,6 @@
 """What the paper reports, read second hand: the cells of its Table 1 that could be checked (tag N)."""
 
+from reproduce.arms import with_sign
 from reproduce.papers.hoffer.problems import LB, RA, SB
 
 TABLE1: dict[str, dict[str, float]] = {
@@ -14,12 +15,12 @@ ISSUE = (85.2, 90.5)
 
 
 def between(name: str, above: str, below: str) -> str | None:
-    """Points of accuracy between two stages as the paper reports them; None where a cell is not known.
+    """Points of accuracy between two stages, from what the paper reports of each; None where a cell is not known.
 
     >>> between("F1", SB, LB), between("F1", "GBN", LB)
-    ('+1.22 points, F1 on MNIST (D, from N)', None)
+    ('+1.22 points, F1 on MNIST, derived from reported numbers (N)', None)
     """
     cells = TABLE1.get(name, {})
     if above not in cells or below not in cells:
         return None
-    return f"{cells[above] - cells[below]:+.2f} points, {DATA[name]} (D, from N)"
+    return f"{with_sign(cells[above] - cells[below])} points, {DATA[name]}, derived from reported numbers (N)"

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bsgap.analysis import Interval
 from reproduce import arms, drawing
 from reproduce.drawing.tables import ABSENT
 from reproduce.papers.hoffer.facts import DATA, TABLE1
@@ -74,21 +73,13 @@ def stages(plan: Plan, results: Results) -> Drawn | None:
                 "training error (%)": arms.mean_and_spread(
                     arms.finals(plan, results, PROBLEMS, name, key, "train_error").values()
                 ),
-                "over LB": ABSENT if key == LB else spelled(arms.compared(found, large)),
+                "over LB": ABSENT if key == LB else arms.signed(arms.compared(found, large)),
                 "of the gap": ABSENT if share is None else f"{100 * share:.0f} %",
             })  # fmt: skip
     if not rows:
         return None
     frame = pd.DataFrame(rows)
     return drawing.plain_table(frame), frame
-
-
-def spelled(interval: Interval | None) -> str:
-    """`+1.10 [0.42, 1.78]`; without bounds where there is one seed."""
-    if interval is None or not interval.n or not math.isfinite(interval.estimate):
-        return ABSENT
-    text = f"{interval.estimate:+.2f}"
-    return f"{text} [{interval.low:.2f}, {interval.high:.2f}]" if interval.n > 1 else text
 
 
 def diffusion(plan: Plan, results: Results) -> Drawn | None:

@@ -40,10 +40,15 @@ def _notes(plan: Plan) -> list[str]:
             + ". The output follows the last convolution "
             "directly, so they have no fc6. The whole ImageNet recipes are those of --scale paper."
         )
+    if plan.scale == "demo":
+        notes.append(
+            "No augmentation. The base rates, too, were chosen after some runs on the digits had been seen; the "
+            "warm-up takes 1 of 12 epochs."
+        )
     if plan.scale == "laptop":
         notes.append(
-            "The base rates were chosen at the base batch size, with one seed, on images cut from the training data, "
-            "from a small grid; the warm-up takes 1 of 12 epochs."
+            "No augmentation. The base rates were chosen at the base batch size, with one seed, on images cut from the "
+            "training data, from a small grid; the warm-up takes 1 of 12 epochs."
         )
     few = [name for name in plan.networks if plan.seeds[name] < MIN_SEEDS]
     if few:

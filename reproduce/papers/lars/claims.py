@@ -15,6 +15,7 @@ FALL = 2.0
 AHEAD = 0.0
 SPREAD = 10.0
 """Factor between the largest and the smallest ratio of a network's layers that counts as wide."""
+_DERIVED = "derived from reported numbers (N)"
 _RANDOM = "percentage points (a run whose loss exploded counts as one that answers at random)"
 
 
@@ -43,7 +44,7 @@ def _accuracy(plan: Plan, results: Results, name: str) -> list[Claim]:
     return [
         Claim.judged(
             f"lars-naive-{name.lower()}", f"{name}: linear scaling with warm-up loses accuracy at a large batch",
-            "accuracy against batch", f"{drop:.1f} lost at 8192 of AlexNet with LRN (N)" if alexnet else None,
+            "accuracy against batch", f"{drop:.1f} lost at 8192 of AlexNet with LRN, {_DERIVED}" if alexnet else None,
             compared(small, naive),
             quantity=f"{label}: test accuracy without LARS at batch {base} minus that at {largest}, {_RANDOM}",
             minimal=FALL, scale=plan.scale,
@@ -52,8 +53,8 @@ def _accuracy(plan: Plan, results: Results, name: str) -> list[Claim]:
             f"lars-holds-{name.lower()}", f"{name}: with LARS a large batch keeps the baseline's accuracy",
             "accuracy against batch",
             f"{facts.BASELINE - facts.ALEXNET[LARS][8192]:.1f} lost at 8192, "
-            f"{facts.BASELINE - facts.ALEXNET[LARS][32_768]:.1f} at 32768 (N)" if alexnet
-            else f"{facts.RESNET50[SGD][256] - facts.RESNET50[LARS][32_768]:.1f} lost at 32768 (N)",
+            f"{facts.BASELINE - facts.ALEXNET[LARS][32_768]:.1f} at 32768, {_DERIVED}" if alexnet
+            else f"{facts.RESNET50[SGD][256] - facts.RESNET50[LARS][32_768]:.1f} lost at 32768, {_DERIVED}",
             compared(small, scaled),
             quantity=f"{label}: test accuracy at batch {base} without LARS minus that at {largest} with it, {_RANDOM}",
             minimal=FALL, direction="less", scale=plan.scale,
@@ -76,7 +77,7 @@ def _ratios(plan: Plan, results: Results, name: str) -> Claim:
     }
     reported: Any = None
     if name == "AlexNet":
-        reported = f"{facts.RATIOS['fc6'] / facts.RATIOS['conv1']:.0f}, of fc6 over conv1 (N)"
+        reported = f"{facts.RATIOS['fc6'] / facts.RATIOS['conv1']:.0f}, of fc6 over conv1, {_DERIVED}"
     return Claim.judged(
         f"lars-ratios-{name.lower()}", f"{name}: the ratio of weight to gradient norm varies widely between layers",
         "norms at iteration 1", reported, compared(spread, 1.0, "ratio"),

@@ -73,7 +73,7 @@ def _momentum(plan: Plan, results: Results) -> Iterator[Claim]:
     yield Claim.judged(
         "smith-momentum-cost",
         f"More momentum, on top of a larger rate, saves further updates but costs more than {CLOSE} points",
-        "Table of updates and accuracy", f"{LOST:.1f} points (D, from N)",
+        "Table of updates and accuracy", f"{LOST:.1f} points, derived from reported numbers (N)",
         compared(accuracies(plan, results, DECAY), accuracies(plan, results, MOMENTUM)),
         quantity=f"test accuracy at the end, {LABELS[DECAY]} minus {LABELS[MOMENTUM]}, percentage points",
         minimal=CLOSE, direction="greater", scale=plan.scale,

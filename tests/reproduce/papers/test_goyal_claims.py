@@ -58,7 +58,7 @@ def test_a_claim_that_holds_is_reproduced(id, held):
     assert (claim.verdict, claim.n_seeds, claim.scale) == ("reproduced", 3, "demo")
     for words in ("at least 3 seeds", "ResNet-8 on digits: test error", "the median of the last 3 epochs"):
         assert words in claim.rule
-    assert claim.reported.endswith("on ImageNet (P)")
+    assert claim.reported.endswith("on ImageNet, derived from reported numbers (P)")
 
 
 @pytest.mark.parametrize(
@@ -76,6 +76,15 @@ def test_a_claim_that_does_not_hold_is_not_reproduced(id, sweep, errors, effect)
     claim = claims(made(sweep, errors))[id]
     assert claim.measured == pytest.approx(effect, abs=0.03)
     assert claim.verdict == "not reproduced"
+
+
+def test_a_claim_judged_beyond_the_knee_says_so(held):
+    judged_there = {"goyal-warm-up-none", "goyal-warm-up-constant", "goyal-linear-square-root", "goyal-linear-fixed"}
+    beyond = claims(made(sweep={128: 11.0}))
+    assert {
+        id for id, claim in beyond.items() if "at batch 128, which lies beyond the knee" in claim.rule
+    } == judged_there
+    assert not any("beyond the knee" in claim.rule for claim in held.values())
 
 
 def test_two_seeds_leave_every_claim_open():

@@ -232,9 +232,12 @@ def test_without_runs_no_claim_is_judged(scale):
 
 
 def test_what_is_reported_stands_beside_with_its_tag(held):
-    assert held["lars-naive-alexnet"].reported == "12.8 lost at 8192 of AlexNet with LRN (N)"
-    assert held["lars-holds-alexnet"].reported == "0.0 lost at 8192, 2.4 at 32768 (N)"
-    assert held["lars-ratios-alexnet"].reported == "234, of fc6 over conv1 (N)"
+    assert (
+        held["lars-naive-alexnet"].reported
+        == "12.8 lost at 8192 of AlexNet with LRN, derived from reported numbers (N)"
+    )
+    assert held["lars-holds-alexnet"].reported == "0.0 lost at 8192, 2.4 at 32768, derived from reported numbers (N)"
+    assert held["lars-ratios-alexnet"].reported == "234, of fc6 over conv1, derived from reported numbers (N)"
     assert facts.RATIOS == {"conv1": 5.76, "fc6": 1345.0}
 
 
@@ -248,4 +251,6 @@ def test_the_notes_name_the_choices(scale):
     notes = " ".join(STUDY.notes(plan(STUDY, scale)))
     assert "second hand (N)" in notes
     assert ("Analogues of AlexNet-BN" in notes) == (scale != "paper")
+    assert ("No augmentation" in notes) == (scale in ("demo", "laptop"))
+    assert ("base rates, too, were chosen after" in notes) == (scale == "demo")
     assert "fewer than 3 seeds" in " ".join(STUDY.notes(plan(STUDY, scale, seeds=1)))

@@ -44,7 +44,7 @@ def test_what_holds_is_reproduced():
 def test_the_paper_is_quoted():
     found = of(made())
     assert found["smith-accuracy-grow"].reported == "94.4 against 94.3 % (N)"
-    assert found["smith-momentum-cost"].reported == "1.0 points (D, from N)"
+    assert found["smith-momentum-cost"].reported == "1.0 points, derived from reported numbers (N)"
     assert found["smith-updates-grow"].reported == "≈ 29000 against ≈ 80000 (N)"
 
 
