@@ -6,7 +6,8 @@ what it does at batch size n:
 
     y = γ (x - μ_i) / √(σ²_i + ε) + β    for the examples of B_i.
 
-All ghost batches go through the same few kernels; there is no loop over them.
+All ghost batches go through the same few kernels; there is no loop over them, except on a CPU for large ones in
+channels-last bfloat16, see `bsgap.networks.ghost_kernels`.
 """
 
 from typing import Any, Literal, get_args
@@ -124,8 +125,8 @@ class GhostBatchNorm2d(GhostBatchNorm, nn.BatchNorm2d):
     A batch smaller than `size` is refused when it is the first: the size is then a mistake. Later it is what is left at
     the end of an epoch, and one ghost batch. One ghost batch alone goes through BatchNorm itself.
 
-    Inputs in bfloat16 or float16 are normalised, and their gradients summed, in float32. The gradient of channels-last
-    inputs is put together in their own type on a CPU, with errors of one rounding of it and no bias.
+    Inputs in bfloat16 or float16 are normalised, and their gradients summed, in float32. On a GPU the gradient of the
+    inputs is put together in their own type, with errors of one rounding of it and no bias.
 
     Example:
         >>> import torch

@@ -11,12 +11,17 @@ batch as it lies in memory: `(ghosts, positions, channels)`, in rows of channels
 On a CPU, where a temporary of the size of the batch costs as much as all the arithmetic, PyTorch's own kernels do what
 they can: GroupNorm with a channel a group has the moments of each example in planes. What comes in less than float32 is
 worked on in float32.
+
+One case has a loop over the ghost batches: large ones in rows of bfloat16 or float16, on a CPU. Each goes through
+BatchNorm's own kernels, which convert in registers, where operations on the whole batch need a float32 copy of it. Rows
+of float32 stay with those operations, whose sums are the more exact: those kernels add up one row after the other.
 """
 
 import torch
 from torch import Tensor
 
 aten = torch.ops.aten
+LARGE = 2**15  # values of a ghost batch from which a call of its own, some 15 µs, costs less than float32 copies
 SUMMED = (64, 128)  # a sum goes over blocks of about so many values by so many: through memory in its order
 
 
@@ -32,6 +37,8 @@ def forward(x: Tensor, gain: Tensor, shift: Tensor, eps: float) -> tuple[Tensor,
     Returns:
         y, in the type of `x`, and mean and biased variance `(ghosts, channels)`, in that of `gain`.
     """
+    if _one_by_one(x, gain):
+        return _forward_each(x, gain, shift, eps)
     if x.device.type != "cpu":
         variance, mean = torch.var_mean(x.to(gain.dtype), _positions(x), correction=0)
         return _scaled(x, gain, shift, mean, variance, eps, torch.empty_like(x)), mean, variance
@@ -40,6 +47,21 @@ def forward(x: Tensor, gain: Tensor, shift: Tensor, eps: float) -> tuple[Tensor,
         y, mean, variance = forward(x.to(gain.dtype), gain, shift, eps)
         return y.to(x.dtype), mean, variance
     return (_forward_planes if x.ndim == 4 else _forward_rows)(x, gain, shift, eps)
+
+
+def _one_by_one(x: Tensor, gain: Tensor) -> bool:
+    """Whether each ghost batch gets a call of BatchNorm's kernels."""
+    rows = x.device.type == "cpu" and x.ndim == 3
+    return rows and x.dtype != gain.dtype and x.shape[1] * x.shape[2] >= LARGE
+
+
+def _forward_each(x: Tensor, gain: Tensor, shift: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:
+    y = torch.empty_like(x)
+    mean, unbiased, same, inverse = torch.zeros(4, len(x), x.shape[2], dtype=gain.dtype)
+    for values, m, v, *out in zip(x, mean, unbiased, y, same, inverse, strict=True):
+        # Running averages with momentum 1 are the statistics themselves; 1/√(σ² + ε) has lost a σ² far below ε.
+        torch.native_batch_norm(values, gain, shift, m, v, True, 1.0, eps, out=out)
+    return y, mean, unbiased * (1 - 1 / x.shape[1])
 
 
 def _forward_rows(x: Tensor, gain: Tensor, shift: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:
@@ -74,6 +96,8 @@ def backward(dy: Tensor, x: Tensor, gain: Tensor, mean: Tensor, inverse: Tensor)
     Returns:
         dx, and Σ dy x̂ and Σ dy `(ghosts, channels)`.
     """
+    if _one_by_one(x, gain):
+        return _backward_each(dy, x, gain, mean, inverse)
     cpu, a = x.device.type == "cpu", gain * inverse
     if not cpu:
         zero = torch.zeros(1, dtype=gain.dtype, device=x.device)
@@ -94,6 +118,18 @@ def backward(dy: Tensor, x: Tensor, gain: Tensor, mean: Tensor, inverse: Tensor)
     c = (a * less).mul_(sums).addcmul_(b, mean, value=-1)
     torch.addcmul(_spread(c, x), x, _spread(b, x), out=dx)
     torch.addcmul(dx, dy, _spread(a, x), out=dx)
+    return dx, products, sums
+
+
+def _backward_each(
+    dy: Tensor, x: Tensor, gain: Tensor, mean: Tensor, inverse: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
+    dx = torch.empty_like(x)
+    products, sums = torch.empty(2, *mean.shape, dtype=gain.dtype)
+    for dy_i, x_i, m, r, *out in zip(dy, x, mean, inverse, dx, products, sums, strict=True):
+        found = aten.native_batch_norm_backward(dy_i, x_i, gain, None, None, m, r, True, 0.0, [True] * 3)
+        for part, values in zip(out, found, strict=True):  # its out= does the same, only slower
+            part.copy_(values)
     return dx, products, sums
 
 

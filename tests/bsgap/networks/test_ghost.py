@@ -16,6 +16,7 @@ from bsgap.networks import (
     GhostBatchNorm2d,
     MobileNetV2,
     ghost_batch_norm,
+    ghost_kernels,
     plain_batch_norm,
 )
 
@@ -358,3 +359,105 @@ def test_in_bfloat16_it_is_as_exact_as_batchnorm_also_far_from_zero(layout):
     GhostBatchNorm2d(16, 16)(inputs).backward(gradient)
     error = (inputs.grad.double() - exact.grad).norm() / exact.grad.norm()
     assert error < 2.0**-9  # half a unit in the last place of 8 bits
+
+
+def rows_of(shape, examples, dtype, seed=0):
+    """Inputs in rows of channels: vectors, or images in channels-last layout."""
+    inputs = values(shape, examples, dtype, seed)
+    return inputs.contiguous(memory_format=torch.channels_last) if len(shape) == 3 else inputs
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    """Ghost batches that went through a kernel call of their own."""
+    seen = []
+    native = torch.native_batch_norm
+
+    def counted(part, *rest, **options):
+        seen.append(tuple(part.shape))
+        return native(part, *rest, **options)
+
+    monkeypatch.setattr(torch, "native_batch_norm", counted)
+    return seen
+
+
+@pytest.mark.parametrize("affine", [True, False])
+@pytest.mark.parametrize("examples", [24, 21])
+@pytest.mark.parametrize("shape", [(5,), (16,), (4, 6, 5), (16, 4, 4)], ids=str)
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
+def test_one_by_one_a_ghost_batch_is_a_batch_of_batchnorm(dtype, shape, examples, affine, calls, monkeypatch):
+    monkeypatch.setattr(ghost_kernels, "LARGE", 0)
+    plain = layer_for(shape, torch.float32, affine=affine)
+    ghost = ghost_batch_norm(copy.deepcopy(plain), 8, "chunk")
+    inputs, gradient = (rows_of(shape, examples, dtype, seed) for seed in (0, 1))
+    found = passes(ghost, ghost, inputs, gradient)
+    assert len(calls) == 3
+    expected = passes(lambda x: chunk_by_chunk(plain, x, 8), plain, inputs, gradient)
+    assert found[0].stride() == found[1].stride() == inputs.stride()
+    for mine, theirs in zip(found[:2], expected[:2], strict=True):
+        assert mine.dtype == theirs.dtype == dtype
+        # Equal but for the last bit of 1/√(σ² + ε), which now and then turns a rounding.
+        assert torch.allclose(mine, theirs, rtol=torch.finfo(dtype).eps, atol=1e-6)
+    for mine, theirs in zip(found[2:], expected[2:], strict=True):
+        assert torch.allclose(mine, theirs, rtol=1e-5, atol=1e-5)
+    for name, buffer in plain.named_buffers():
+        assert torch.allclose(getattr(ghost, name), buffer, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize(("shape", "size"), [((64,), 512), ((16, 16, 16), 8)], ids=str)
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32, torch.float64], ids=str)
+def test_only_large_ghost_batches_of_half_precision_in_rows_are_called_one_by_one(dtype, shape, size, calls):
+    """`size` examples are as many values as the limit, and one less is less; both sides against float64."""
+    half = dtype == torch.bfloat16
+    for each, large in ((size, half), (size - 1, False)):
+        calls.clear()
+        plain = layer_for(shape, torch.promote_types(dtype, torch.float32))
+        ghost, exact = ghost_batch_norm(copy.deepcopy(plain), each), copy.deepcopy(plain).double()
+        inputs, gradient = (rows_of(shape, 3 * each, dtype, seed) for seed in (0, 1))
+        found = passes(ghost, ghost, inputs, gradient)
+        expected = passes(
+            lambda x, each=each, exact=exact: chunk_by_chunk(exact, x, each), exact, inputs.double(), gradient.double()
+        )
+        assert len(calls) == (3 if large else 0)
+        for number, (mine, right) in enumerate(zip(found, expected, strict=True)):
+            tolerance = torch.finfo(dtype).eps if half and number < 2 else EXACT.get(dtype, 2e-6)
+            assert (mine - right).abs().max() <= tolerance * right.abs().max().clamp(min=1)
+        mean, variance = _averages(plain, inputs, each)
+        assert torch.allclose(ghost.running_mean.double(), mean, rtol=1e-6, atol=1e-6)
+        assert torch.allclose(ghost.running_var.double(), variance, rtol=1e-6, atol=1e-6)
+    planes = values((16, 16, 16), 24, dtype)
+    calls.clear()
+    GhostBatchNorm2d(16, 8, dtype=torch.promote_types(dtype, torch.float32))(planes)
+    assert not calls
+
+
+@pytest.mark.parametrize("limit", [0, ghost_kernels.LARGE])
+def test_variances_far_below_epsilon_and_constant_channels_are_exact(limit, monkeypatch):
+    """Taken back from 1/√(σ² + ε) a variance of 1e-10 would be all rounding."""
+    monkeypatch.setattr(ghost_kernels, "LARGE", limit)
+    inputs = (1e-5 * values((4, 6, 5), 24)).bfloat16().contiguous(memory_format=torch.channels_last)
+    inputs[:, 3] = 5.25
+    layer = GhostBatchNorm2d(4, 8, momentum=1.0)
+    outputs = layer(inputs)
+    parts = inputs.double().view(3, 8, 4, 6, 5)
+    assert torch.allclose(layer.running_var.double(), parts.var((1, 3, 4)).mean(0), rtol=1e-6, atol=0)
+    assert outputs[:, 3].abs().max() < 1e-3
+
+
+@pytest.mark.parametrize("limit", [0, ghost_kernels.LARGE])
+def test_gradients_where_they_are_wanted_and_no_second_ones(limit, monkeypatch):
+    monkeypatch.setattr(ghost_kernels, "LARGE", limit)
+    layer = GhostBatchNorm2d(4, 8)
+    inputs = rows_of((4, 6, 5), 21, torch.bfloat16)
+    with torch.inference_mode():
+        first = layer(inputs)
+    outputs = layer(inputs)
+    assert torch.equal(first, outputs)
+    outputs.sum().backward()
+    assert layer.weight.grad is not None
+    assert not layer.requires_grad_(False)(inputs).requires_grad
+
+    inputs.requires_grad_()
+    (gradient,) = torch.autograd.grad(layer(inputs).float().square().sum(), inputs, create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        gradient.sum().backward()
