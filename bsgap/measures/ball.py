@@ -34,6 +34,9 @@ Kind = Literal["worst", "average"]
 """
 
 
+LONGEST = 16.0  # stride in units of ρ; a longer step ends, back in the ball, next to where this one does
+
+
 @dataclass(frozen=True)
 class BallSharpness:
     """What `ball_sharpness` found, and how.
@@ -103,8 +106,9 @@ def ball_sharpness(
     In the worst case δ climbs by projected gradient ascent. The first step is SAM's: δ = ρ·Tg/‖Tg‖₂, in the box
     ρ·sign(g), with g the gradient at w, so `steps=1` gives what SAM sees of the whole data as one batch. Each further
     step goes from the best point along the gradient there, normalised to ρ (its sign in the box), and back into the
-    ball; a step that climbs doubles the length of the next, one that does not quarters it. The largest loss seen
-    counts, δ = 0 included, so more steps never give less.
+    ball. The second is so long that it ends close to where a tangent would have its maximum; a step that does not climb
+    is taken back, and the next is a quarter as long. The largest loss seen counts, δ = 0 included, so more steps never
+    give less. Ten are mostly enough; as every ascent this one may end at a local maximum.
 
     T = 1, or with `adaptive` T = |w| + η elementwise: for η = 0 the measure does not change when the weights of one
     layer are scaled up and those of another down to the same network. A weight of 0 then stays; ASAM's own η is 0.01.
@@ -227,16 +231,17 @@ def _ascend(mean: MeanLoss, ball: _Ball, steps: int, draws: torch.Generator) -> 
     if not math.isfinite(start):
         raise NotFinite(f"the loss is {start} at the start: sharpness needs a model with a finite loss.")
     best, gradient = torch.zeros_like(ball.center), ball.pull(mean.gradient)
-    if not gradient.any():  # a stationary point: any direction will do for a start
-        gradient = ball.sample(draws)
-    stride = 1.0
+    stationary = not gradient.any()
+    stride = 1.0  # in units of ρ
     for _ in range(steps):
+        if stationary:  # without a gradient to follow, one direction after another is tried
+            gradient, stride = ball.sample(draws), 1.0
         point = ball.projected(best + stride * ball.uphill(gradient))
         ball.place(point)
         value = mean()
         if value > found and math.isfinite(value):
-            best, found, gradient = point, value, ball.pull(mean.gradient)
-            stride *= 2
+            best, found, gradient, stationary = point, value, ball.pull(mean.gradient), False
+            stride = min(LONGEST * stride, LONGEST)
         else:
             stride /= 4
     return start, found, ball.length(best)

@@ -146,13 +146,12 @@ def top_eigenvalues(
             good = residuals <= (tolerance * values.abs()).clamp(min=10 * ritz.rounding)
             if (len(top) == k and (good.all() or not basis.waiting)) or product.products >= most_products:
                 break
-        missing = k - len(top)
         found = basis.vectors(ritz.coordinates[:, top]) if vectors else None
         named = None if found is None else tuple(_named(model, product, vector) for vector in found)
         return Eigenvalues(
-            values=(*values.tolist(), *[math.nan] * missing),
-            residuals=(*_relative(residuals, values), *[math.inf] * missing),
-            converged=(*good.tolist(), *[False] * missing),
+            values=tuple(values.tolist()),
+            residuals=tuple(_relative(residuals, values)),
+            converged=tuple(good.tolist()),
             products=product.products,
             loss=product.loss,
             matrix=matrix,

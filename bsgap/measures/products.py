@@ -11,6 +11,7 @@ from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import BackwardCFunction
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from bsgap.errors import UsageError
@@ -32,8 +33,10 @@ Matrix = Literal["hessian", "gauss-newton"]
 Product = Callable[[Tensor], Tensor]
 """A symmetric matrix `[n, n]` as a function from vectors `[n]` to vectors `[n]`."""
 
-ONCE_ONLY = ("once_differentiable", "not implemented", "double backward", "differentiate twice")
-"""How PyTorch's messages begin to say that an operation has no second derivative."""
+ONCE_ONLY = (
+    "an operation of the network or the loss cannot be differentiated twice: {}. Replace it by one that can, such as"
+    " its composition of elementary operations."
+)
 
 
 class Curvature:
@@ -57,6 +60,7 @@ class Curvature:
         self.dtype = torch.float64 if double else self.mean.flat.vector.dtype
         self.products = 0
         self.loss = math.nan
+        self._checked = False
         self._of_batch = self._hessian if matrix == "hessian" else self._gauss_newton
 
     def __call__(self, vector: Tensor) -> Tensor:
@@ -78,6 +82,7 @@ class Curvature:
                 weight = len(targets) / mean.examples
                 share, pieces = self._of_batch(inputs, targets, weight, along)
                 value += share.detach()
+                self._checked = True
                 for target, piece in zip(sums, pieces, strict=True):
                     if piece is not None:
                         target.add_(piece.detach())
@@ -98,7 +103,7 @@ class Curvature:
         """Share of a batch in the loss and, for each parameter, in H·v: the gradient of ⟨∇L, v⟩."""
         parameters = self.mean.flat.parameters
         share = mean_loss(self.mean.loss, self.mean.model(inputs), targets) * weight
-        return share, _derivatives(_derivatives([share], parameters, None, graph=True), parameters, along)
+        return share, _derivatives(self._first([share], parameters), parameters, along)
 
     def _gauss_newton(
         self, inputs: Any, targets: Tensor, weight: float, along: Sequence[Tensor]
@@ -108,15 +113,26 @@ class Curvature:
         outputs, rebuilt = _leaves(self.mean.model(inputs))
         # J·v by two backward passes: Jᵀu is linear in u, and its derivative along v with respect to u is J·v.
         probes = [torch.zeros_like(z, requires_grad=True) for z in outputs]
-        moved = _derivatives(_derivatives(outputs, parameters, probes, graph=True), probes, along)
+        moved = _derivatives(self._first(outputs, parameters, probes), probes, along)
         cut = [z.detach().requires_grad_() for z in outputs]
         share = mean_loss(self.mean.loss, rebuilt(cut), targets) * weight
         bent = _derivatives(
-            _derivatives([share], cut, None, graph=True),
+            self._first([share], cut),
             cut,
             [torch.zeros_like(z) if piece is None else piece.detach() for z, piece in zip(cut, moved, strict=True)],
         )
         return share, _derivatives(outputs, parameters, bent)
+
+    def _first(
+        self, values: Sequence[Tensor], by: Sequence[Tensor], along: Sequence[Tensor] | None = None
+    ) -> Sequence[Tensor | None]:
+        """First derivatives to be differentiated again, of the first batch checked that this can be done."""
+        if along is None:  # a factor that needs a gradient: else a linear loss would let the check find nothing
+            along = [torch.ones_like(value, requires_grad=True) for value in values]
+        found = _derivatives(values, by, along, graph=True)
+        if not self._checked:
+            _check_graph([*values, *found])
+        return found
 
 
 @contextmanager
@@ -158,14 +174,13 @@ def curvature(
 
 
 def _derivatives(
-    values: Sequence[Tensor | None], by: Sequence[Tensor], along: Sequence[Tensor | None] | None, graph: bool = False
+    values: Sequence[Tensor | None], by: Sequence[Tensor], along: Sequence[Tensor | None], graph: bool = False
 ) -> Sequence[Tensor | None]:
     """Gradient of Σ ⟨values, along⟩ with respect to each of `by`; None where it is 0."""
-    weights = along if along is not None else [None] * len(values)
     used = [
-        (value, w)
-        for value, w in zip(values, weights, strict=True)
-        if value is not None and value.requires_grad and (along is None or w is not None)
+        (value, weight.to(value.dtype))
+        for value, weight in zip(values, along, strict=True)
+        if value is not None and value.requires_grad and weight is not None
     ]
     if not used:
         return [None] * len(by)
@@ -173,19 +188,34 @@ def _derivatives(
         found: Sequence[Tensor | None] = torch.autograd.grad(
             [value for value, _ in used],
             by,
-            [w if w is None else w.to(value.dtype) for value, w in used],
+            [weight for _, weight in used],
             create_graph=graph,
             allow_unused=True,
         )
-    except (RuntimeError, NotImplementedError) as error:
-        reason = str(error).strip().split("\n")[0]
-        if any(mark in reason for mark in ONCE_ONLY):
-            raise UsageError(
-                f"an operation of the network or the loss cannot be differentiated twice ({reason}) Replace it by one"
-                " that can, such as its composition of elementary operations."
-            ) from None
+    except RuntimeError as error:
+        if "not implemented" in str(error):
+            raise UsageError(ONCE_ONLY.format(str(error).strip().split("\n")[0].rstrip("."))) from None
         raise
     return found
+
+
+def _check_graph(tensors: Sequence[Tensor | None]) -> None:
+    """Refuse functions marked with `once_differentiable` in the graph of values and their first derivatives.
+
+    Their derivatives hang on a node that raises when it is reached. But they also hang on nothing else, so that
+    `torch.autograd.grad`, which goes only where parameters are, does not reach it and silently leaves a term out.
+    """
+    waiting = [tensor.grad_fn for tensor in tensors if tensor is not None and tensor.grad_fn is not None]
+    seen = set(waiting)
+    while waiting:
+        for node, _ in waiting.pop().next_functions:
+            if node is not None and node not in seen:
+                seen.add(node)
+                waiting.append(node)
+    if any(type(node).__name__ == "Error" for node in seen):
+        own = [node._forward_cls for node in seen if isinstance(node, BackwardCFunction)]  # type: ignore[attr-defined]
+        names = sorted({kind.__name__ for kind in own if hasattr(kind.backward, "__wrapped__")})
+        raise UsageError(ONCE_ONLY.format(", ".join(names or ["a function"]) + " is marked with @once_differentiable"))
 
 
 def _leaves(outputs: Any) -> tuple[list[Tensor], Callable[[Sequence[Tensor]], Any]]:

@@ -94,7 +94,7 @@ def weight_histogram(model: nn.Module, *, bins: int = 101, limit: float | None =
 
 
 def _weights(model: nn.Module) -> list[Tensor]:
-    weights = [parameter for parameter in model.parameters() if parameter.ndim > 1]
+    weights: list[Tensor] = [parameter for parameter in model.parameters() if parameter.ndim > 1]
     if not weights:
         raise UsageError("the model has no parameter of more than one dimension, so no weights to look at.")
     return weights
