@@ -27,6 +27,11 @@ PAPERS = {
     "goyal": "accurate, large minibatch SGD (Goyal et al. 2017)",
     "lars": "layer-wise adaptive rate scaling (You, Gitman, Ginsburg 2017)",
     "surlemont": "does sharpness-aware minimisation repair large batches? (the accompanying study)",
+    "sam": "sharpness-aware minimisation: rho, m, and spectra at convergence (Foret et al. 2021)",
+    "asam": "adaptive sharpness-aware minimisation against SAM (Kwon et al. 2021)",
+    "li": "loss landscapes of small and large batches, filter-normalised (Li et al. 2018)",
+    "yao": "Hessian spectra and adversarial robustness against the batch size (Yao et al. 2018)",
+    "jastrzebski": "three factors influencing minima in SGD (Jastrzebski et al. 2017)",
 }
 
 

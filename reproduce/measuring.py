@@ -7,6 +7,8 @@ from functools import lru_cache
 from typing import Any
 
 import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
 
 from bsgap import cli
 from bsgap.callbacks.measuring import criterion_of
@@ -15,12 +17,18 @@ from bsgap.errors import UsageError
 from bsgap.measures import (
     ball_sharpness,
     distance,
+    fgsm,
+    hessian_trace,
     keskar_sharpness,
     layer_norms,
     linear_approximation,
     mini_batch,
+    random_direction,
+    spectral_density,
     state_path,
+    surface,
     time_passes,
+    top_eigenvalues,
     weight_histogram,
 )
 from bsgap.measures.timing import of_sizes
@@ -222,8 +230,6 @@ def _surface(
 
     Test examples: None for all of them, 0 for none.
     """
-    from bsgap.measures import random_direction, surface
-
     sets = {"train": subject.train(examples)}
     if test_examples != 0:
         sets["test"] = subject.data.batches("test", examples=test_examples)
@@ -237,6 +243,79 @@ def _surface(
     }  # fmt: skip
 
 
+def _eigenvalues(
+    subject: Subject, *, examples: int | None = None, lowest_products: int = 0, **options: Any
+) -> dict[str, Any]:
+    """The largest eigenvalues of the training loss's Hessian and, within so many products, its most negative one."""
+    train, statistics = subject.train(examples), subject.statistics
+    found = _plain(top_eigenvalues(subject.network, train, statistics=statistics, **options))
+    found["lambda_max"] = found["values"][0]
+    if lowest_products:
+        # Minus the loss has minus the Hessian, so its largest eigenvalue is the smallest of the loss. The bulk near 0
+        # has it hard to be told apart, and a share of its own size is enough to set it against the largest.
+        below = top_eigenvalues(
+            subject.network, train, loss=_negated, statistics=statistics, tolerance=0.05, most_products=lowest_products
+        )
+        found["lambda_min"] = -below.values[0]
+        found["lowest"] = {name: getattr(below, name)[0] for name in ("residuals", "converged")}
+        found["lowest"]["products"] = below.products
+    return found
+
+
+def _negated(outputs: Tensor, targets: Tensor) -> Tensor:
+    """Minus the cross-entropy; from float64 outputs, as the cross-entropy of every measure."""
+    return -cross_entropy(outputs.double(), targets)
+
+
+def _along(
+    subject: Subject, *, span: float, points: int, tolerance: float, examples: int | None = None
+) -> dict[str, Any]:
+    """Training loss along the eigenvector of the Hessian's largest eigenvalue, at distances up to `span` either way.
+
+    Its sign is arbitrary: it is turned so that the loss is the higher at the positive end.
+    """
+    train, statistics = subject.train(examples), subject.statistics
+    top = top_eigenvalues(subject.network, train, statistics=statistics, tolerance=tolerance, vectors=True)
+    assert top.vectors is not None
+    alphas = _evenly(-span, span, points)
+    found = surface(subject.network, {"train": train}, top.vectors[0], alphas, statistics=statistics)
+    turn = -1 if found.losses["train"][0] > found.losses["train"][-1] else 1
+    return {
+        "alphas": alphas, "losses": found.losses["train"][::turn], "accuracies": found.accuracies["train"][::turn],
+        "loss": found.start_losses["train"], "lambda_max": top.values[0], "residual": top.residuals[0],
+        "converged": top.converged[0], "products": top.products, "examples": found.examples, "statistics": statistics,
+    }  # fmt: skip
+
+
+def _adversarial(
+    subject: Subject, *, epsilons: Sequence[float], split: Any = "test", examples: int | None = None
+) -> dict[str, Any]:
+    """Loss and accuracy under the fast gradient sign method, its ε in units of pixels in [0, 1], to which it clips."""
+    data = subject.data
+    if data.normalise != "unit":
+        raise UsageError(f"adversarial: ε is in pixels, so the data must have normalise unit, got {data.normalise}.")
+    batches, statistics = data.batches(split, examples=examples), subject.statistics
+    return _plain(fgsm(subject.network, batches, epsilons, low=0.0, high=1.0, statistics=statistics))
+
+
+def _density(subject: Subject, *, examples: int | None = None, **options: Any) -> dict[str, Any]:
+    """Density of all eigenvalues of the training loss's Hessian."""
+    train = subject.train(examples)
+    return _plain(spectral_density(subject.network, train, statistics=subject.statistics, **options))
+
+
+def _trace(subject: Subject, *, examples: int | None = None, **options: Any) -> dict[str, Any]:
+    """Trace of the training loss's Hessian."""
+    train = subject.train(examples)
+    return _plain(hessian_trace(subject.network, train, statistics=subject.statistics, **options))
+
+
+def _plain(result: Any) -> dict[str, Any]:
+    """The fields of a measure's result that JSON can hold."""
+    found = {name: list(value) if isinstance(value, tuple) else value for name, value in vars(result).items()}
+    return {name: value for name, value in found.items() if name != "vectors"}
+
+
 KINDS: dict[str, Callable[..., dict[str, Any]]] = {
     "evaluation": _evaluation,
     "sharpness": _sharpness,
@@ -248,5 +327,10 @@ KINDS: dict[str, Callable[..., dict[str, Any]]] = {
     "ball": _ball,
     "weights": _weights,
     "surface": _surface,
+    "eigenvalues": _eigenvalues,
+    "along": _along,
+    "adversarial": _adversarial,
+    "density": _density,
+    "trace": _trace,
 }
 """Name of each measure -> what takes it, from the subject and the measure's options."""

@@ -8,6 +8,7 @@ import pytorch_lightning as pl
 
 from bsgap.data.epochs import EpochLoader
 from bsgap.errors import UsageError
+from bsgap.measures import weight_norm as norm_of_weights
 
 COLUMNS = ("step", "epoch", "examples", "metric", "value")
 
@@ -53,17 +54,26 @@ class Curves(pl.Callback):
         per_doubling: Evaluations per doubling of the steps taken, instead of `per_epoch`: after steps
             2^(k/per_doubling), rounded up, and at the end of the run, so that a curve is as fine for a run of few steps
             as for one of many. The test set is then evaluated each time, unless `test_every` is 0.
+        weight_norm: Whether to write `weight_norm` with each evaluation: the Euclidean norm of all weights, without
+            biases and normalisation layers (`bsgap.measures.weight_norm`); absent means no.
 
     Raises:
         UsageError: An option is out of range, or a callback counts on evaluations that cannot be had.
     """
 
-    def __init__(self, per_epoch: int = 1, test_every: int = 1, per_doubling: int | None = None):
+    def __init__(
+        self,
+        per_epoch: int = 1,
+        test_every: int = 1,
+        per_doubling: int | None = None,
+        weight_norm: bool | None = None,
+    ):
         if per_epoch < 1 or test_every < 0:
             raise UsageError(f"curves: expected per_epoch >= 1 and test_every >= 0, got {per_epoch} and {test_every}.")
         if per_doubling is not None and per_doubling < 1:
             raise UsageError(f"curves: expected per_doubling >= 1 or none, got {per_doubling}.")
         self.per_epoch, self.test_every, self.per_doubling = per_epoch, test_every, per_doubling
+        self.weight_norm = bool(weight_norm)
         self.rows: list[tuple[int, float, int, str, float]] = []
         self.examples = 0
         self._epoch = 0.0
@@ -139,6 +149,8 @@ class Curves(pl.Callback):
         for name in sets:
             result = pl_module.evaluate(self._sets[name])  # type: ignore[operator]
             values |= {f"{name}_{key}": value for key, value in result.values().items()}
+        if self.weight_norm:
+            values["weight_norm"] = norm_of_weights(pl_module)
         for callback in trainer.callbacks:  # type: ignore[attr-defined]
             if hasattr(callback, "curve_values"):
                 values |= callback.curve_values(trainer, pl_module)

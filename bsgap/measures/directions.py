@@ -1,8 +1,8 @@
 """Directions in the space of a model's weights, along which the loss is looked at.
 
 Along a random direction two networks can be compared only if it is scaled with their weights: a ReLU network with
-BatchNorm computes the same when the weights of a filter are multiplied, and a step of fixed length is then a smaller one
-to it. Filter normalisation (Li et al. 2017, arXiv:1712.09913, section 4) takes that freedom away.
+BatchNorm computes the same when the weights of a filter are multiplied, and a step of fixed length is then a smaller
+one to it. Filter normalisation (Li et al. 2017, arXiv:1712.09913, section 4) takes that freedom away.
 """
 
 from collections.abc import Mapping
@@ -38,9 +38,9 @@ def random_direction(
 ) -> dict[str, Tensor]:
     """A random direction for the trainable parameters of `model`, scaled with its weights.
 
-    Entries are N(0, 1), and then d_ij ← d_ij · ‖θ_ij‖₂ / (‖d_ij‖₂ + 1e-10) for the j-th filter of the i-th weight. Li et
-    al. 2017 (arXiv:1712.09913), section 4; the small number is from the authors' code, and so are the zeros for biases
-    and normalisation layers.
+    Entries are N(0, 1), and then d_ij ← d_ij · ‖θ_ij‖₂ / (‖d_ij‖₂ + 1e-10) for the j-th filter of the i-th weight. Li
+    et al. 2017 (arXiv:1712.09913), section 4; the small number is from the authors' code, and so are the zeros for
+    biases and normalisation layers.
 
     Each parameter draws from a generator of its own, so that two networks that share a layer share its direction. Two
     directions of different seeds are nearly orthogonal, as there are many weights, and are not made exactly so.

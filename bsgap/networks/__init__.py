@@ -10,16 +10,21 @@ from bsgap.networks.drn import DRN
 from bsgap.networks.fully_connected import FullyConnected
 from bsgap.networks.ghost import GhostBatchNorm, GhostBatchNorm1d, GhostBatchNorm2d, ghost_batch_norm, plain_batch_norm
 from bsgap.networks.lstm import LSTMLanguageModel
+from bsgap.networks.mlp import MLP
 from bsgap.networks.mobilenet import MobileNetV2
 from bsgap.networks.resnet import CifarResNet, ResNet
 from bsgap.networks.shallownet import ShallowNet
 from bsgap.networks.small import SmallConvNet
+from bsgap.networks.two_conv import TwoConvNet
 from bsgap.networks.vgg import VGG
+from bsgap.networks.vgg9 import VGG9
 from bsgap.networks.wide_resnet import WideResNet
 
 __all__ = [
     "DRN",
+    "MLP",
     "VGG",
+    "VGG9",
     "AlexNet",
     "CifarResNet",
     "DeepNet",
@@ -32,6 +37,7 @@ __all__ = [
     "ResNet",
     "ShallowNet",
     "SmallConvNet",
+    "TwoConvNet",
     "WideResNet",
     "ghost_batch_norm",
     "plain_batch_norm",

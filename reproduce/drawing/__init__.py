@@ -24,6 +24,13 @@ so is what a logarithm cannot show.
 | `against_size` | panel, arm, seed, batch, value; `reported`: panel, arm, batch, mean, std | error against batch |
 | `diffusion` | panel, batch, seed, step, value; `fits`: panel, batch, slope, intercept, low, high | Hoffer Fig. 2 |
 | `bars` | panel, group, arm, seed, value; `reported`: panel, group, arm, value | speed-ups, times |
+| `histograms` | panel, arm, low, high, share | Li Fig. 2: how the weights are distributed |
+| `lines` | panel, arm, seed, `x`, value | loss along an eigenvector, or between two solutions |
+| `against_ratio` | panel, rate, batch, seed, value | Jastrzebski Fig. 1: value against rate / batch |
+| `spectra` | panel, arm, seed, eigenvalue, density [, top] | Foret Fig. 3: densities of eigenvalues |
+| `landscape_curves` | panel, alpha, split, loss, accuracy [, seed] | Li Fig. 3: along a random direction |
+| `landscape_contours` | panel, alpha, beta, loss | Li Fig. 3: level lines over two directions |
+| `landscape_surface` | panel, alpha, beta, loss | Li Fig. 1: the same in perspective |
 | `points` | seed, those named by `group`, `value` [, `hue`, `panel`] | distance ratio, readings compared |
 | `save` | anything: it is written beside the figure | `name.pdf`, `name.png` (300 dpi), `name.csv` |
 | `beside` | row, column, seed, value [, group]; `reported`: row, column, mean, std, source [, group] | Table 2 |
@@ -45,12 +52,19 @@ from reproduce.drawing.contours import contours
 from reproduce.drawing.diffusion import diffusion
 from reproduce.drawing.epochs import epoch_curves
 from reproduce.drawing.footer import Footer
+from reproduce.drawing.histograms import histograms
+from reproduce.drawing.landscape_contours import landscape_contours
+from reproduce.drawing.landscape_curves import landscape_curves
+from reproduce.drawing.landscape_surface import landscape_surface
+from reproduce.drawing.lines import lines
 from reproduce.drawing.longer import longer
 from reproduce.drawing.paths import path_figure
 from reproduce.drawing.points import points
+from reproduce.drawing.ratios import against_ratio
 from reproduce.drawing.runs import scatter_path
 from reproduce.drawing.saving import save
 from reproduce.drawing.sizes import against_size
+from reproduce.drawing.spectra import spectra
 from reproduce.drawing.speedup import costs, speedups
 from reproduce.drawing.style import house_style
 from reproduce.drawing.tables import Table, plain_table, save_table
@@ -60,6 +74,7 @@ __all__ = [
     "Footer",
     "Table",
     "against_batch",
+    "against_ratio",
     "against_size",
     "approximation",
     "arm_curves",
@@ -69,7 +84,12 @@ __all__ = [
     "costs",
     "diffusion",
     "epoch_curves",
+    "histograms",
     "house_style",
+    "landscape_contours",
+    "landscape_curves",
+    "landscape_surface",
+    "lines",
     "longer",
     "path_figure",
     "plain_table",
@@ -77,6 +97,7 @@ __all__ = [
     "save",
     "save_table",
     "scatter_path",
+    "spectra",
     "speedups",
     "stacked",
     "warm_start",

@@ -40,6 +40,7 @@ def path_figure(
     kind: Literal["linear", "curvilinear"] = "linear",
     loss_scale: Literal["log", "linear"] = "log",
     titles: Mapping[str, str] | None = None,
+    top: float | None = None,
 ) -> Figure:
     """Cross-entropy (left, blue) and accuracy (right, red) against alpha; solid train, dashed test; SB at 0, LB at 1.
 
@@ -54,6 +55,7 @@ def path_figure(
         kind: Which path; it is named in the footer.
         loss_scale: Axis of the loss.
         titles: Panel titles by network.
+        top: Where the axis of the loss ends, for curves that rise far beyond what is to be seen.
 
     Raises:
         UsageError: A column is missing, the frame is empty, or accuracies are fractions.
@@ -77,6 +79,8 @@ def path_figure(
         _curves(left, right, frame[frame["network"] == network], log=log, grey=False)
         _dress(left, right, panel_title(position, len(networks), (titles or {}).get(network, network)))
         left.set_xlabel(r"$\alpha$")
+        if top is not None:
+            left.set_ylim(top=top, bottom=None if log else -0.02 * top)
         if log:
             plain_if_short(left.yaxis)
         if position % across == 0:

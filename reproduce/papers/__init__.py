@@ -6,7 +6,21 @@ from importlib import import_module
 from bsgap.errors import UsageError
 from reproduce.study import Study
 
-NAMES = ("keskar", "golmant", "adabatch", "smith", "hoffer", "goyal", "lars", "surlemont")
+NAMES = (
+    "keskar",
+    "golmant",
+    "adabatch",
+    "smith",
+    "hoffer",
+    "goyal",
+    "lars",
+    "surlemont",
+    "sam",
+    "asam",
+    "li",
+    "yao",
+    "jastrzebski",
+)
 
 
 @cache

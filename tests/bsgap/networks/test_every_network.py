@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from bsgap.networks import DRN, VGG, AlexNet, CifarResNet, MobileNetV2, ResNet, WideResNet
+from bsgap.networks import DRN, VGG, VGG9, AlexNet, CifarResNet, MobileNetV2, ResNet, WideResNet
 
 NETWORKS = {
     "CifarResNet": lambda **options: CifarResNet(8, width=0.5, **options),
@@ -17,6 +17,7 @@ NETWORKS = {
     "VGG": lambda **options: VGG(11, width=0.125, **options),
     "VGG without BatchNorm": lambda **options: VGG(16, batch_norm=False, width=0.125, **options),
     "VGG with the paper's head": lambda **options: VGG(11, width=0.0625, head="imagenet", **options),
+    "VGG9": lambda **options: VGG9(width=0.125, **options),
     "AlexNet": lambda **options: AlexNet(width=0.125, **options),
     "AlexNet with BatchNorm": lambda **options: AlexNet(width=0.125, batch_norm=True, **options),
     "MobileNetV2": lambda **options: MobileNetV2(width=0.25, **options),
