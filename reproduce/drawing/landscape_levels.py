@@ -11,7 +11,7 @@ from bsgap.errors import UsageError
 
 COLOURS = "viridis_r"
 """Light is low; read by all, and in grey."""
-_MOST = 12  # levels
+_MOST = 9  # levels, unless there are more decades
 _DIGITS = ((1, 1.5, 2, 3, 4, 5, 6, 8), (1, 2, 3, 5), (1, 2, 5), (1, 3), (1,))
 
 Grid = NDArray[np.float64]
@@ -41,7 +41,7 @@ def grid(panel: pd.DataFrame, figure: str) -> tuple[Grid, Grid, Grid]:
 
 
 def levels(grids: Sequence[Grid]) -> list[float]:
-    """Round losses evenly on a logarithmic axis, from the least of all `grids` to the largest: at most a dozen.
+    """Round losses, evenly on a logarithmic axis, from the least of all `grids` to the largest.
 
     >>> levels([np.array([0.11, 3.0])])
     [0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 3.0]

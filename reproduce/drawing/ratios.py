@@ -14,6 +14,8 @@ from reproduce.drawing.style import legend, panel_title, panels, plain_if_short,
 
 APART = 0.12
 """Width, in decades, over which the points of one ratio are set side by side."""
+UNIT = 1e4
+"""What ratios are multiplied by on the axis: they are small, and numbers of five digits would run into one another."""
 
 
 @styled
@@ -53,14 +55,14 @@ def against_ratio(
             axis.set_yscale("log")
         for index, batch in enumerate(batches):
             here = frame[(frame["panel"] == name) & (frame["batch"] == batch)]
-            ratio = here["rate"].astype(float) / batch * 10.0 ** places[index]
+            ratio = UNIT * here["rate"].astype(float) / batch * 10.0 ** places[index]
             curve = frames.band(here.assign(ratio=ratio), "ratio", "value", log=log)
             if len(curve):
                 spread = [curve["mean"] - curve["low"], curve["high"] - curve["mean"]]
                 style = look(index) | {"linestyle": ""}
                 axis.errorbar(curve["x"], curve["mean"], yerr=spread, elinewidth=0.7, capsize=1.5, **style)
         axis.set_title(panel_title(position, len(names), (titles or {}).get(name, name)))
-        axis.set_xlabel(r"Learning rate / batch size, $\eta/S$ (log)")
+        axis.set_xlabel(r"Rate / batch size, $10^4\,\eta/S$ (log)")
         plain_if_short(axis.xaxis)
         if log:
             plain_if_short(axis.yaxis)

@@ -10,7 +10,7 @@ from reproduce.drawing import frames
 from reproduce.drawing.arms import MARK, columns_of
 from reproduce.drawing.style import LINE_STYLES, PALETTE, legend, panel_title, panels, styled
 
-FLOOR = 1e-6
+FLOOR = 1e-8
 """Share of a panel's highest density below which nothing is drawn: the tails of the broadening say nothing."""
 
 
