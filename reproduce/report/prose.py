@@ -21,7 +21,7 @@ def name(paper: str) -> str:
     >>> name("keskar"), name("lars")
     ('Keskar', 'LARS')
     """
-    return {"adabatch": "AdaBatch", "lars": "LARS"}.get(paper, paper.capitalize())
+    return {"adabatch": "AdaBatch", "lars": "LARS", "sam": "SAM", "asam": "ASAM"}.get(paper, paper.capitalize())
 
 
 def word(count: int) -> str:
