@@ -2,7 +2,9 @@
 
 from bsgap.callbacks.curves import Curves, Point
 from bsgap.callbacks.decay import RateDecay
+from bsgap.callbacks.hessian import Hessian
 from bsgap.callbacks.keep import KeepWeights
+from bsgap.callbacks.landscape import LossLandscape
 from bsgap.callbacks.linear import LinearApproximationError
 from bsgap.callbacks.outcome import Outcome
 from bsgap.callbacks.ramp import BatchSizeRamp
@@ -15,8 +17,10 @@ from bsgap.callbacks.weight_distance import WeightDistance
 __all__ = [
     "BatchSizeRamp",
     "Curves",
+    "Hessian",
     "KeepWeights",
     "LinearApproximationError",
+    "LossLandscape",
     "Outcome",
     "Point",
     "RateDecay",
