@@ -10,7 +10,6 @@ from torch import Tensor
 from bsgap.errors import UsageError
 
 
-@torch.no_grad()
 def ascent(
     weights: Sequence[Tensor],
     gradients: Sequence[Tensor],
@@ -53,71 +52,80 @@ def ascent(
     Raises:
         UsageError: A gradient is sparse or complex.
     """
-    if any(g.is_sparse for g in gradients):
-        raise UsageError("SAM takes dense gradients, got a sparse one. Set sparse=False in the embedding.")
-    if any(g.is_complex() for g in gradients):
-        raise UsageError("SAM takes real gradients, got a complex one. Keep real and imaginary parts as two weights.")
-    steps = list(gradients)  # becomes T g, then T² g
-    stretched = [] if eta is None else [i for i in range(len(steps)) if scaled is None or scaled[i]]
-    sizes: list[Tensor] = []
-    if stretched:
-        sizes = list(torch._foreach_abs([weights[i] for i in stretched]))
-        torch._foreach_add_(sizes, eta)
-        _put(steps, stretched, torch._foreach_mul(sizes, [steps[i] for i in stretched]))
-    factor = _inverse(_joint_norm(steps)) * rho
-    if stretched:
-        _put(steps, stretched, torch._foreach_mul(sizes, [steps[i] for i in stretched]))
-    for place in _places(steps):
-        alike = [steps[i] for i in place]
-        _put(steps, place, torch._foreach_mul(alike, factor.to(alike[0].device)))
+    check_dense(gradients)
+    steps = [gradient.detach().clone() for gradient in gradients]
+    ascend_(weights, steps, rho, room_for(weights), eta=eta, scaled=scaled)
     return steps
 
 
+@torch.no_grad()
+def ascend_(
+    weights: Sequence[Tensor],
+    gradients: Sequence[Tensor],
+    rho: float,
+    room: Sequence[Tensor],
+    *,
+    eta: float | None = None,
+    scaled: Sequence[bool] | None = None,
+) -> None:
+    """Turn the gradients into the ε of `ascent` in place, without another tensor of their size.
+
+    Args:
+        weights: w.
+        gradients: g, dense and real; afterwards ε.
+        rho: ρ.
+        room: Tensors like the weights, whose values are lost.
+        eta: η of ASAM; None for SAM.
+        scaled: Which weights have T = |w| + η under ASAM; None for all.
+    """
+    chosen = [i for i in range(len(gradients)) if eta is not None and (scaled is None or scaled[i])]
+    stretched, sizes = [gradients[i] for i in chosen], [room[i] for i in chosen]
+    if eta is not None and chosen:
+        torch._foreach_copy_(sizes, [weights[i] for i in chosen])
+        torch._foreach_abs_(sizes)
+        torch._foreach_add_(sizes, eta)
+        torch._foreach_mul_(stretched, sizes)
+    factor = _inverse(_joint_norm(gradients)) * rho
+    if chosen:
+        torch._foreach_mul_(stretched, sizes)
+    for alike in _alike(gradients):
+        torch._foreach_mul_(alike, factor.to(alike[0].device))
+
+
 @contextmanager
-def perturbed(weights: Sequence[Tensor], steps: list[Tensor]) -> Iterator[None]:
+def perturbed(weights: Sequence[Tensor], steps: list[Tensor], room: Sequence[Tensor]) -> Iterator[None]:
     """Inside, the `steps` are added to the weights in place; afterwards the weights have their old bits.
 
-    They come back from a copy, as w + ε - ε is not w in floating point, and also after an error. `steps` is emptied on
-    the way in: it is not needed any more.
+    They come back from a copy in `room`, as w + ε - ε is not w in floating point, and also after an error. The list of
+    `steps` is emptied on the way in, so that their memory is free during what comes inside.
     """
     values = [w.detach() for w in weights]
-    kept = [torch.empty_like(w) for w in values]
-    torch._foreach_copy_(kept, values)
+    torch._foreach_copy_(list(room), values)
     try:
         torch._foreach_add_(values, steps)
         steps.clear()
         torch.clear_autocast_cache()  # it may hold half-precision copies of the weights
         yield
     finally:
-        torch._foreach_copy_(values, kept)
+        torch._foreach_copy_(values, list(room))
         torch.clear_autocast_cache()
 
 
-def _joint_norm(tensors: list[Tensor]) -> Tensor:
-    """l2 norm of all entries together, without waiting for the device."""
-    norms: list[Tensor] = []
-    for place in _places(tensors):
-        alike = [tensors[i] for i in place]
-        norms += torch._foreach_norm(alike, 2, dtype=torch.promote_types(alike[0].dtype, torch.float32))
-    return torch.linalg.vector_norm(torch.stack([norm.to(norms[0].device) for norm in norms]))
+def room_for(weights: Sequence[Tensor]) -> list[Tensor]:
+    """Tensors of the shapes, types, layouts and places of the weights."""
+    return [torch.empty_like(w, requires_grad=False) for w in weights]
 
 
-def _inverse(norm: Tensor) -> Tensor:
-    """1 / norm, and 0 where there is no gradient."""
-    return torch.where(norm < torch.finfo(norm.dtype).tiny, 0.0, 1 / norm)
+def check_dense(gradients: Sequence[Tensor]) -> None:
+    """Refuse gradients along which there is no climbing.
 
-
-def _places(tensors: Sequence[Tensor]) -> list[list[int]]:
-    """Positions of tensors of one type on one device together: they share kernels."""
-    found: dict[tuple[torch.device, torch.dtype], list[int]] = {}
-    for i, tensor in enumerate(tensors):
-        found.setdefault((tensor.device, tensor.dtype), []).append(i)
-    return list(found.values())
-
-
-def _put(values: list[Tensor], places: list[int], new: Sequence[Tensor]) -> None:
-    for i, value in zip(places, new, strict=True):
-        values[i] = value
+    Raises:
+        UsageError: One is sparse or complex.
+    """
+    if any(g.is_sparse for g in gradients):
+        raise UsageError("SAM takes dense gradients, got a sparse one. Set sparse=False in the embedding.")
+    if any(g.is_complex() for g in gradients):
+        raise UsageError("SAM takes real gradients, got a complex one. Keep real and imaginary parts as two weights.")
 
 
 def check_radius(rho: float, eta: float | None) -> None:
@@ -127,6 +135,27 @@ def check_radius(rho: float, eta: float | None) -> None:
         UsageError: ρ or η is negative or not finite.
     """
     if not 0 <= rho < math.inf:
-        raise UsageError(f"SAM: rho must be 0 or more, got {rho}. 0 is the base optimizer alone; 0.05 is a usual start.")
+        raise UsageError(f"SAM: rho must be 0 or more, got {rho}. 0 is the base optimizer alone, 0.05 is usual.")
     if eta is not None and not 0 <= eta < math.inf:
         raise UsageError(f"SAM: eta must be 0 or more, or absent, got {eta}. The ASAM of the paper's code has 0.01.")
+
+
+def _joint_norm(tensors: Sequence[Tensor]) -> Tensor:
+    """l2 norm of all entries together, without waiting for the device."""
+    norms: list[Tensor] = []
+    for alike in _alike(tensors):
+        norms += torch._foreach_norm(alike, 2, dtype=torch.promote_types(alike[0].dtype, torch.float32))
+    return torch.linalg.vector_norm(torch.stack([norm.to(norms[0].device) for norm in norms]))
+
+
+def _inverse(norm: Tensor) -> Tensor:
+    """1 / norm, and 0 where there is no gradient."""
+    return torch.where(norm < torch.finfo(norm.dtype).tiny, 0.0, 1 / norm)
+
+
+def _alike(tensors: Sequence[Tensor]) -> list[list[Tensor]]:
+    """Tensors of one type on one device together: they share kernels."""
+    found: dict[tuple[torch.device, torch.dtype], list[Tensor]] = {}
+    for tensor in tensors:
+        found.setdefault((tensor.device, tensor.dtype), []).append(tensor)
+    return list(found.values())

@@ -5,13 +5,12 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from typing import Any
 
-import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
 from bsgap.errors import UsageError
 from bsgap.optim.closures import Closure, Request, request_of, total
-from bsgap.optim.perturbation import ascent, check_radius, perturbed
+from bsgap.optim.perturbation import ascend_, check_dense, check_radius, perturbed, room_for
 from bsgap.optim.second_pass import Draws, second_pass
 
 OPTIONS = ("rho", "adaptive", "eta")
@@ -45,6 +44,7 @@ class SAM(Optimizer):
     that of the base. The state dict is the base's with `rho`, `adaptive` and `eta` under `sam`.
 
     Example:
+        >>> import torch
         >>> w = torch.nn.Parameter(torch.tensor([3.0]))
         >>> optimizer = SAM([w], lambda weights: torch.optim.SGD(weights, lr=0.1), rho=0.5)
         >>> def closure():
@@ -67,6 +67,12 @@ class SAM(Optimizer):
         UsageError: An option is out of range, or the base is no optimizer, asks for the gradient itself, or is SAM.
     """
 
+    base: Optimizer
+    rho: float
+    adaptive: bool
+    eta: float | None
+    _room: list[tuple[Tensor, Tensor]]
+
     def __init__(
         self,
         params: Iterable[Any],
@@ -76,15 +82,15 @@ class SAM(Optimizer):
         eta: float | None = None,
     ) -> None:
         check_radius(rho, eta)
-        built = base(params) if callable(base) else base
-        _check_base(built)
+        built = base(params) if callable(base) else None
+        _check_base(built, base)
         # All that the base has is the base's alone; this gives the rest of what an Optimizer is made of.
         self.__setstate__({"base": built, "rho": rho, "adaptive": adaptive, "eta": eta})
         for group in built.param_groups:
             self._check_group(group)
 
     @property
-    def param_groups(self) -> list[dict[str, Any]]:  # type: ignore[override]
+    def param_groups(self) -> list[dict[str, Any]]:
         """The base's."""
         return self.base.param_groups
 
@@ -93,7 +99,7 @@ class SAM(Optimizer):
         self.base.param_groups = groups
 
     @property
-    def state(self) -> defaultdict[Tensor, Any]:  # type: ignore[override]
+    def state(self) -> defaultdict[Tensor, Any]:
         """The base's."""
         return self.base.state
 
@@ -106,7 +112,7 @@ class SAM(Optimizer):
         """The base's."""
         return self.base.defaults
 
-    def step(self, closure: Closure | None = None) -> Any:  # type: ignore[override]
+    def step(self, closure: Closure | None = None) -> Any:
         """One step; returns the loss of the first pass.
 
         Args:
@@ -158,7 +164,8 @@ class SAM(Optimizer):
                 " that the optimizer was given, and let some of them require a gradient."
             )
         result = getattr(share, "_result", None)  # Lightning's closure keeps what training_step returned
-        with perturbed(moved, self._ascent(moved)), second_pass(request.module):
+        room = self._room_for(moved)
+        with perturbed(moved, self._ascent(moved, room), room), second_pass(request.module):
             self.zero_grad()
             draws.again()
             share()
@@ -169,13 +176,27 @@ class SAM(Optimizer):
     def _moved(self) -> list[Tensor]:
         return [weight for group in self.param_groups for weight in group["params"] if weight.grad is not None]
 
-    def _ascent(self, moved: list[Tensor]) -> list[Tensor]:
+    def _ascent(self, moved: list[Tensor], room: list[Tensor]) -> list[Tensor]:
+        """ε, in the place of the gradients, which are not needed any more."""
         gradients: list[Any] = [weight.grad for weight in moved]
-        if not self.adaptive:
-            return ascent(moved, gradients, self.rho)
-        stated = {weight: group.get("scaled") for group in self.param_groups for weight in group["params"]}
-        scaled = [weight.ndim > 1 if stated[weight] is None else stated[weight] for weight in moved]
-        return ascent(moved, gradients, self.rho, eta=0.01 if self.eta is None else self.eta, scaled=scaled)
+        check_dense(gradients)
+        options: dict[str, Any] = {}
+        if self.adaptive:
+            stated = {weight: group.get("scaled") for group in self.param_groups for weight in group["params"]}
+            scaled = [weight.ndim > 1 if stated[weight] is None else bool(stated[weight]) for weight in moved]
+            options = {"eta": 0.01 if self.eta is None else self.eta, "scaled": scaled}
+        ascend_(moved, gradients, self.rho, room, **options)
+        return gradients
+
+    def _room_for(self, moved: list[Tensor]) -> list[Tensor]:
+        """Where weights are kept while they are perturbed: the same tensors every time, which costs no more memory."""
+        kept = self._room
+        if len(kept) != len(moved) or any(
+            one is not weight or (room.device, room.dtype, room.shape) != (weight.device, weight.dtype, weight.shape)
+            for (one, room), weight in zip(kept, moved, strict=True)
+        ):
+            kept = self._room = list(zip(moved, room_for(moved), strict=True))
+        return [room for _, room in kept]
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add a group to the base.
@@ -203,6 +224,9 @@ class SAM(Optimizer):
     def __getstate__(self) -> dict[str, Any]:
         return {"base": self.base, **{name: getattr(self, name) for name in OPTIONS}}
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__({**state, "_room": []})
+
     def __repr__(self) -> str:
         options = ", ".join(f"{name}={getattr(self, name)}" for name in OPTIONS)
         return f"{type(self).__name__}({options}, base={self.base!r})"
@@ -215,7 +239,7 @@ class ASAM(SAM):
     the next one down: ρ is therefore about ten times that of SAM.
 
     Example:
-        >>> import functools
+        >>> import functools, torch
         >>> w = torch.nn.Parameter(torch.ones(2, 2))
         >>> optimizer = ASAM([w], functools.partial(torch.optim.SGD, lr=0.1))
         >>> optimizer.adaptive, optimizer.rho, optimizer.eta
@@ -237,16 +261,17 @@ class ASAM(SAM):
         super().__init__(params, base, rho, adaptive=True, eta=eta)
 
 
-def _check_base(base: Any) -> None:
+def _check_base(base: Any, given: Any) -> None:
     """Refuse a base that cannot take a step with the gradient it finds.
 
     Raises:
-        UsageError: It is none, asks for the gradient itself, or is SAM.
+        UsageError: `given` builds none, or it asks for the gradient itself, or is SAM.
     """
     if not isinstance(base, Optimizer):
+        found = f"one that builds {type(base).__name__}" if callable(given) else type(given).__name__
         raise UsageError(
-            f"SAM: base must build a torch optimizer from parameters, got {type(base).__name__}. Give for instance"
-            " lambda weights: torch.optim.SGD(weights, lr=0.1)."
+            f"SAM: base must be a function that builds a torch optimizer from parameters, got {found}. Give for"
+            " instance lambda weights: torch.optim.SGD(weights, lr=0.1)."
         )
     name = type(base).__name__
     if isinstance(base, SAM):

@@ -1,5 +1,6 @@
 """What every task shares: where weights start, options, the optimizer and its schedule, and one step a batch."""
 
+import functools
 from collections.abc import Callable
 from typing import Any, Literal, get_args
 
@@ -13,9 +14,10 @@ from bsgap.data.base import ExactData
 from bsgap.errors import UsageError
 from bsgap.networks.ghost import ghost_batch_norm
 from bsgap.optim.groups import parameter_groups
+from bsgap.optim.sam import SAM
 from bsgap.seeding import derive, global_seed
 from bsgap.tasks.memory import accumulate_sparingly
-from bsgap.tasks.step import mean_gradient, optimizer_step
+from bsgap.tasks.step import groups, mean_gradient, optimizer_step
 
 NetworkCallable = Callable[[], nn.Module]
 """Called without arguments it builds the network; a recipe gives class_path and init_args."""
@@ -45,6 +47,10 @@ class ManualTask(pl.LightningModule):
             absent means all that go through the network at once.
         decay_norms: Whether the optimizer's weight decay holds for gains and biases of normalisation layers too; absent
             means that it does.
+        sharpness_batch: m of m-sharpness (Foret et al. 2020, section 3), under `bsgap.optim.SAM`: a step cuts its batch
+            into consecutive groups of m examples, over all devices, each with a perturbation of its own from its own
+            gradient; the step is along the mean of the perturbed gradients, weighted by example (the last group of a
+            batch may be smaller). A multiple of `micro_batch`. Absent means one group, the whole batch.
 
     Raises:
         UsageError: An option is out of range, or `initial_weights` does not hold weights of this network.
@@ -64,10 +70,13 @@ class ManualTask(pl.LightningModule):
         seed: int | None = None,
         ghost_batch: int | None = None,
         decay_norms: bool | None = None,
+        sharpness_batch: int | None = None,
     ):
         super().__init__()
         if micro_batch is not None and micro_batch < 1:
             raise UsageError(f"micro_batch must be at least 1 or absent, got {micro_batch}.")
+        if sharpness_batch is not None and sharpness_batch < 1:
+            raise UsageError(f"sharpness_batch must be at least 1 or absent, got {sharpness_batch}.")
         if gradient_clip is not None and not gradient_clip > 0:
             raise UsageError(f"gradient_clip must be positive or absent, got {gradient_clip}.")
         self.automatic_optimization = False
@@ -81,7 +90,7 @@ class ManualTask(pl.LightningModule):
             self.network = network()
         if initial_weights is not None:
             load_weights(self.network, initial_weights)
-        self.ghost_batch, self.decay_norms = ghost_batch, decay_norms
+        self.ghost_batch, self.decay_norms, self.sharpness_batch = ghost_batch, decay_norms, sharpness_batch
         if ghost_batch is not None:  # after the weights are drawn, which are those of BatchNorm
             ghost_batch_norm(self.network, ghost_batch)
         if channels_last:
@@ -105,23 +114,37 @@ class ManualTask(pl.LightningModule):
         """Mean training loss of (inputs, targets), by `train_forward`: for each task to define."""
         raise NotImplementedError(f"{type(self).__name__} must define loss or accumulate.")
 
-    def accumulate(self, batch: Any) -> Tensor:
-        """Accumulate into `.grad` the gradient of the mean loss of the whole batch; return that loss, detached."""
-        return mean_gradient(self.loss, *batch, micro_batch=self.micro_batch, backward=self.manual_backward)
+    def accumulate(self, batch: Any, part: slice | None = None) -> Tensor:
+        """Accumulate into `.grad` the gradient of the mean loss of the whole batch; return that loss, detached.
+
+        Args:
+            batch: (inputs, targets).
+            part: Examples whose share of the gradient and of the loss is asked for; None for all of them.
+        """
+        return mean_gradient(self.loss, *batch, micro_batch=self.micro_batch, backward=self.manual_backward, part=part)
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
-        """One optimizer step on the whole batch; returns its mean loss before the step."""
+        """One optimizer step on the whole batch; returns its mean loss before the step.
+
+        Raises:
+            UsageError: The batch cannot be cut into groups of `sharpness_batch`.
+        """
+        examples = len(batch[1])
+        if batch_idx == 0:  # later ones may be smaller
+            self._check_sharpness_batch(examples)
         parameters = list(self.network.parameters())
         optimizer: Any = self.optimizers()
-        loss = optimizer_step(optimizer, parameters, lambda: self._gradient(batch), clip=self.gradient_clip)
+        size = None if self.sharpness_batch is None else self.sharpness_batch // self.trainer.world_size
+        shares = [functools.partial(self._gradient, batch, part) for part in groups(examples, size)]
+        loss = optimizer_step(optimizer, parameters, *shares, clip=self.gradient_clip)
         if self.schedule is not None:
             self.lr_schedulers().step()  # type: ignore[union-attr]
         return loss
 
-    def _gradient(self, batch: Any) -> Tensor:
+    def _gradient(self, batch: Any, part: slice) -> Tensor:
         if not self.spares_memory:
-            return self.accumulate(batch)
-        return accumulate_sparingly(self, batch, devices=self.trainer.world_size)
+            return self.accumulate(batch, part)
+        return accumulate_sparingly(self, batch, part, devices=self.trainer.world_size)
 
     def setup(self, stage: str) -> None:
         """Refuse a precision or a ghost batch under which a step would not be what it says.
@@ -141,12 +164,17 @@ class ManualTask(pl.LightningModule):
         """The optimizer, and the schedule where there is one.
 
         Raises:
-            UsageError: The schedule watches a metric.
+            UsageError: The schedule watches a metric, or there is no perturbation for groups to differ in.
         """
         if self.decay_norms is False:
             optimizer = self.optimizer(parameter_groups(self, decay_norms=False))
         else:
             optimizer = self.optimizer(self.parameters())
+        if self.sharpness_batch is not None and not (isinstance(optimizer, SAM) and optimizer.rho):
+            given = f"{type(optimizer).__name__} with rho 0" if isinstance(optimizer, SAM) else type(optimizer).__name__
+            raise UsageError(
+                f"sharpness_batch is for bsgap.optim.SAM with a rho above 0, the optimizer is {given}. Leave it out."
+            )
         if self.schedule is None:
             return optimizer
         schedule = self.schedule(optimizer)
@@ -161,12 +189,32 @@ class ManualTask(pl.LightningModule):
             return
         if isinstance(data, ExactData):  # states the batch of all devices
             size //= self.trainer.world_size
-        at_once = min(size, self.micro_batch or size)
+        together = size if self.sharpness_batch is None else self.sharpness_batch // self.trainer.world_size
+        at_once = min(size, self.micro_batch or size, together)
         if self.ghost_batch > at_once:
-            whole = "a batch on one device has" if at_once == size else "micro_batch lets through the network at once"
+            option = "sharpness_batch" if at_once == together else "micro_batch"
+            whole = "a batch on one device has" if at_once == size else f"{option} lets through the network at once"
             raise UsageError(
                 f"ghost_batch must be at most the {at_once} examples that {whole}, got {self.ghost_batch}. Set it to"
                 f" {at_once} or less, or make these more."
+            )
+
+    def _check_sharpness_batch(self, examples: int) -> None:
+        """Refuse groups that are larger than a batch of so many examples a device, or do not share out evenly."""
+        m, devices = self.sharpness_batch, self.trainer.world_size
+        if m is None:
+            return
+        if m > examples * devices:
+            raise UsageError(
+                f"sharpness_batch must be at most the {examples * devices} examples of a batch, got {m}. Leave it out,"
+                " to perturb by the gradient of the whole batch."
+            )
+        if m % devices:
+            raise UsageError(f"sharpness_batch must be a multiple of the {devices} devices, got {m}.")
+        if self.micro_batch is not None and not self.spares_memory and m // devices % self.micro_batch:
+            raise UsageError(
+                f"sharpness_batch must be a multiple of micro_batch on each device, got {m} on {devices} device(s) and"
+                f" micro_batch {self.micro_batch}. Set micro_batch to a divisor of {m // devices}."
             )
 
     def _arranged(self, inputs: tuple[Any, ...]) -> tuple[Any, ...]:

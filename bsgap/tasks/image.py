@@ -39,6 +39,8 @@ class ImageClassification(ManualTask):
         ghost_batch: Examples over which BatchNorm takes its training statistics (ghost batches of Hoffer et al. 2017);
             absent means all that go through the network at once.
         decay_norms: Whether weight decay holds for gains and biases of normalisation layers too; absent means yes.
+        sharpness_batch: Examples that `bsgap.optim.SAM` perturbs for together (m of m-sharpness), see `ManualTask`;
+            absent means the whole batch.
 
     Raises:
         UsageError: An option is out of range, or `initial_weights` does not hold weights of this network.
@@ -58,6 +60,7 @@ class ImageClassification(ManualTask):
         compile: bool | None = None,
         ghost_batch: int | None = None,
         decay_norms: bool | None = None,
+        sharpness_batch: int | None = None,
     ):
         check_statistics(statistics)
         super().__init__(
@@ -72,6 +75,7 @@ class ImageClassification(ManualTask):
             seed=seed,
             ghost_batch=ghost_batch,
             decay_norms=decay_norms,
+            sharpness_batch=sharpness_batch,
         )
         self.statistics = statistics
         self._classes = 0  # of the data

@@ -35,6 +35,8 @@ class LanguageModelling(ManualTask):
         ghost_batch: Examples over which BatchNorm takes its training statistics (ghost batches of Hoffer et al. 2017);
             absent means all that go through the network at once.
         decay_norms: Whether weight decay holds for gains and biases of normalisation layers too; absent means yes.
+        sharpness_batch: Columns that `bsgap.optim.SAM` perturbs for together (m of m-sharpness), see `ManualTask`;
+            absent means all of them.
 
     Raises:
         UsageError: An option is out of range, or `initial_weights` does not hold weights of this network.
@@ -51,6 +53,7 @@ class LanguageModelling(ManualTask):
         seed: int | None = None,
         ghost_batch: int | None = None,
         decay_norms: bool | None = None,
+        sharpness_batch: int | None = None,
     ):
         super().__init__(
             network,
@@ -62,43 +65,52 @@ class LanguageModelling(ManualTask):
             seed=seed,
             ghost_batch=ghost_batch,
             decay_norms=decay_norms,
+            sharpness_batch=sharpness_batch,
         )
         self.nats, self.accuracy = MeanMetric(), MeanMetric()
         for metric in (self.nats, self.accuracy):
             metric.set_dtype(torch.float64)
         self._state: State | None = None  # in which the last step ended
-        self._next: State | None = None  # in which this one ends
+        self._ends: dict[int, State] = {}  # in which this one ends, by the first column of each part of the batch
         self._read: State | None = None  # of a validation or test that is under way
 
     def forward(self, tokens: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """Logits `(columns, time, vocabulary)` of the words after each of `tokens`, and the state after the last."""
         return super().forward(tokens, state)
 
-    def accumulate(self, batch: tuple[Tensor, Tensor]) -> Tensor:
-        """Accumulate the gradient of the mean loss over all tokens of a step; return that loss, detached."""
+    def accumulate(self, batch: tuple[Tensor, Tensor], part: slice | None = None) -> Tensor:
+        """Accumulate the gradient of the mean loss over all tokens of a step; return that loss, detached.
+
+        Args:
+            batch: (inputs, targets).
+            part: Columns whose share of both is asked for; None for all of them.
+        """
         inputs, targets = batch
         ends: list[State] = []
 
-        def share_of(part: slice) -> Tensor:
+        def share_of(these: slice) -> Tensor:
             start = None
             if self._state is not None:  # contiguous, as cuDNN wants it
-                start = tuple(t[:, part].to(inputs.device).contiguous() for t in self._state)
-            logits, end = self.train_forward(inputs[part], start)
+                start = tuple(t[:, these].to(inputs.device).contiguous() for t in self._state)
+            logits, end = self.train_forward(inputs[these], start)
             ends.append(tuple(t.detach() for t in end))
-            mean = cross_entropy(logits.flatten(0, 1), targets[part].flatten())
-            size = part.stop - part.start
+            mean = cross_entropy(logits.flatten(0, 1), targets[these].flatten())
+            size = these.stop - these.start
             return mean if size == len(targets) else mean * (size / len(targets))
 
-        loss = summed_gradient(share_of, len(targets), micro_batch=self.micro_batch, backward=self.manual_backward)
-        if self._next is None:  # an optimizer may ask more than once; the first time is at the step's start
-            self._next = tuple(torch.cat(parts, 1) for parts in zip(*ends, strict=True))
+        loss = summed_gradient(
+            share_of, len(targets), micro_batch=self.micro_batch, backward=self.manual_backward, part=part
+        )
+        # An optimizer may ask more than once; the first time is at the step's start.
+        self._ends.setdefault(0 if part is None else part.start, _joined(ends))
         return loss
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         """One optimizer step on all columns; returns its mean loss before the step, and carries the state on."""
-        self._next = None
+        self._ends = {}
         loss = super().training_step(batch, batch_idx)
-        self._state = self._next
+        self._state = _joined([self._ends[first] for first in sorted(self._ends)])
+        self._ends = {}
         return loss
 
     def on_train_epoch_end(self) -> None:
@@ -183,3 +195,8 @@ class LanguageModelling(ManualTask):
         """This rank and their number; one where there is no trainer, as when a checkpoint is only looked at."""
         trainer = self._trainer
         return (0, 1) if trainer is None else (trainer.global_rank, trainer.world_size)
+
+
+def _joined(states: list[State]) -> State:
+    """The state of the columns of all `states`, one behind the other."""
+    return tuple(torch.cat(parts, 1) for parts in zip(*states, strict=True))

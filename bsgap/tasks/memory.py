@@ -15,11 +15,11 @@ class _Task(Protocol):
     network: nn.Module
     micro_batch: int | None
 
-    def accumulate(self, batch: Any) -> Tensor: ...
+    def accumulate(self, batch: Any, part: slice | None = None) -> Tensor: ...
 
 
-def accumulate_sparingly(task: _Task, batch: Any, *, devices: int = 1) -> Tensor:
-    """What `task.accumulate(batch)` gives; when memory ends, its micro-batch is halved and the gradient taken anew.
+def accumulate_sparingly(task: _Task, batch: Any, part: slice, *, devices: int = 1) -> Tensor:
+    """What `task.accumulate(batch, part)` gives; when memory ends, its micro-batch is halved and it is taken anew.
 
     The gradient is that of the mean loss over the whole batch whatever the micro-batch, up to the order of the sums
     (and dropout draws other masks). So the smaller one is kept for the steps to come.
@@ -27,6 +27,7 @@ def accumulate_sparingly(task: _Task, batch: Any, *, devices: int = 1) -> Tensor
     Args:
         task: Has `micro_batch`, which is changed.
         batch: (inputs, targets) of the step.
+        part: The examples whose share of the gradient to accumulate; no other is in `.grad`.
         devices: Devices that take the step together.
 
     Raises:
@@ -34,13 +35,13 @@ def accumulate_sparingly(task: _Task, batch: Any, *, devices: int = 1) -> Tensor
     """
     while True:
         try:
-            return task.accumulate(batch)
+            return task.accumulate(batch, part)
         except RuntimeError as error:
             if not is_oom_error(error):
                 raise
             told = str(error).split("\n")[0][:100]
         # Outside the handler: the error holds the frames, and with them the activations.
-        halve(task, len(batch[1]), devices, told)
+        halve(task, part.stop - part.start, devices, told)
         for parameter in task.network.parameters():
             parameter.grad = None
         gc.collect()

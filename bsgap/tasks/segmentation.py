@@ -40,6 +40,8 @@ class SemanticSegmentation(ManualTask):
         ghost_batch: Examples over which BatchNorm takes its training statistics (ghost batches of Hoffer et al. 2017);
             absent means all that go through the network at once.
         decay_norms: Whether weight decay holds for gains and biases of normalisation layers too; absent means yes.
+        sharpness_batch: Examples that `bsgap.optim.SAM` perturbs for together (m of m-sharpness), see `ManualTask`;
+            absent means the whole batch.
 
     Raises:
         UsageError: An option is out of range, or `initial_weights` does not hold weights of this network.
@@ -60,6 +62,7 @@ class SemanticSegmentation(ManualTask):
         ignore_label: int = 255,
         ghost_batch: int | None = None,
         decay_norms: bool | None = None,
+        sharpness_batch: int | None = None,
     ):
         check_statistics(statistics)
         super().__init__(
@@ -74,6 +77,7 @@ class SemanticSegmentation(ManualTask):
             seed=seed,
             ghost_batch=ghost_batch,
             decay_norms=decay_norms,
+            sharpness_batch=sharpness_batch,
         )
         self.statistics = statistics
         self.ignore_label = ignore_label
@@ -106,16 +110,23 @@ class SemanticSegmentation(ManualTask):
         """Mean training loss over the labelled pixels of (inputs, targets)."""
         return self.criterion(self.train_forward(inputs), targets)
 
-    def accumulate(self, batch: tuple[Tensor, Tensor]) -> Tensor:
-        """Accumulate the gradient of the mean loss over the labelled pixels of the whole batch; return that loss."""
+    def accumulate(self, batch: tuple[Tensor, Tensor], part: slice | None = None) -> Tensor:
+        """Accumulate the gradient of the mean loss over the labelled pixels of the whole batch; return that loss.
+
+        Args:
+            batch: (inputs, targets).
+            part: Images whose share of both is asked for; None for all of them.
+        """
         inputs, targets = batch
         labelled = self._over_ranks(self._labelled(targets))
         labelled = torch.where(labelled > 0, labelled, 1)  # under several devices the mean may be below 1
 
-        def share_of(part: slice) -> Tensor:
-            return self._summed(self.train_forward(inputs[part]), targets[part]) / labelled
+        def share_of(these: slice) -> Tensor:
+            return self._summed(self.train_forward(inputs[these]), targets[these]) / labelled
 
-        return summed_gradient(share_of, len(targets), micro_batch=self.micro_batch, backward=self.manual_backward)
+        return summed_gradient(
+            share_of, len(targets), micro_batch=self.micro_batch, backward=self.manual_backward, part=part
+        )
 
     def evaluate(self, batches: Iterable[Any]) -> SegmentationEvaluation:
         """Loss, pixel accuracy and mean IoU over fixed batches, in float32, dropout off, in this task's BatchNorm mode.

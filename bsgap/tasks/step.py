@@ -19,6 +19,7 @@ def summed_gradient(
     *,
     micro_batch: int | None,
     backward: Callable[[Tensor], None],
+    part: slice | None = None,
 ) -> Tensor:
     """Accumulate the gradient of a batch's loss, in micro-batches; return that loss.
 
@@ -27,19 +28,26 @@ def summed_gradient(
         examples: Examples in the batch.
         micro_batch: Examples that go through the network at once; None for the whole batch.
         backward: What to call on each share: `Tensor.backward`, or Lightning's `manual_backward`.
+        part: The examples whose shares to accumulate; None for all of them.
     """
-    size = examples if micro_batch is None else micro_batch
-    total: Tensor | None = None
-    for start in range(0, examples, size):
-        share = share_of(slice(start, min(start + size, examples)))
+    first, end = (0, examples) if part is None else (part.start, part.stop)
+    size = end - first if micro_batch is None else micro_batch
+    losses = []
+    for start in range(first, end, size):
+        share = share_of(slice(start, min(start + size, end)))
         backward(share)
-        total = share.detach() if total is None else total + share.detach()
-    assert total is not None
-    return total
+        losses.append(share.detach())
+    return total(losses)
 
 
 def mean_gradient(
-    loss_of: LossOf, inputs: Tensor, targets: Tensor, *, micro_batch: int | None, backward: Callable[[Tensor], None]
+    loss_of: LossOf,
+    inputs: Tensor,
+    targets: Tensor,
+    *,
+    micro_batch: int | None,
+    backward: Callable[[Tensor], None],
+    part: slice | None = None,
 ) -> Tensor:
     """Accumulate the gradient of the mean loss of the whole batch, in micro-batches; return that mean loss.
 
@@ -52,15 +60,26 @@ def mean_gradient(
         targets: Its targets, `(m, ...)`.
         micro_batch: Examples that go through the network at once; None for the whole batch.
         backward: What to call on each weighted loss: `Tensor.backward`, or Lightning's `manual_backward`.
+        part: The examples whose share of the mean to accumulate; None for all of them.
     """
     examples = len(targets)
 
-    def share_of(part: slice) -> Tensor:
-        mean = loss_of(inputs[part], targets[part])
-        size = part.stop - part.start
+    def share_of(these: slice) -> Tensor:
+        mean = loss_of(inputs[these], targets[these])
+        size = these.stop - these.start
         return mean if size == examples else mean * (size / examples)
 
-    return summed_gradient(share_of, examples, micro_batch=micro_batch, backward=backward)
+    return summed_gradient(share_of, examples, micro_batch=micro_batch, backward=backward, part=part)
+
+
+def groups(examples: int, size: int | None) -> list[slice]:
+    """Consecutive groups of a batch; the last is smaller where `size` does not divide it. None is one group.
+
+    >>> groups(10, 4)
+    [slice(0, 4, None), slice(4, 8, None), slice(8, 10, None)]
+    """
+    size = examples if size is None else size
+    return [slice(start, min(start + size, examples)) for start in range(0, examples, size)]
 
 
 def optimizer_step(
