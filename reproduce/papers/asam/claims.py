@@ -50,8 +50,8 @@ def _range(plan: Plan, results: Results, name: str) -> Claim:
         f"asam-range-{name.lower()}", f"{name}: ASAM does well over a wider range of rho than SAM",
         "test error against rho", None,
         compared(widths(plan, results, name, "ASAM"), widths(plan, results, name, "SAM")),
-        quantity=f"{here(plan, name).problem.label}: decades of rho around a method's best with a test error within "
-        f"{NEAR:g} point of it, ASAM minus SAM, over grids of the same span",
+        quantity=f"{here(plan, name).problem.label}: decades of rho around a method's best by the test error in "
+        f"which that error is within {NEAR:g} point of it, ASAM minus SAM, over grids of the same span",
         minimal=0.0, scale=plan.scale,
     )  # fmt: skip
 

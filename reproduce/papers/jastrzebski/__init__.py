@@ -35,6 +35,8 @@ def _notes(plan: Plan) -> list[str]:
     analogues = [each.problem.data for each in chosen if "analogue" in each.problem.data]
     if analogues:
         notes.append("Analogues, where network or data are not the paper's: " + "; ".join(analogues) + ".")
+    if any((0.025, 12) in each.equal for each in chosen):
+        notes.append("A quarter of batch 50 is 12.5; with 12 that pair's ratio is 4 % above the others'.")
     few = [name for name in plan.networks if plan.seeds[name] < MIN_SEEDS]
     if few:
         notes.append(f"With fewer than {MIN_SEEDS} seeds ({', '.join(few)}) a claim is inconclusive by its rule.")

@@ -27,8 +27,8 @@ def _notes(plan: Plan) -> list[str]:
         "micro-batches of one size at every batch size, so that the batch size changes the gradient alone. An epoch "
         "drops its last, smaller batch.",
         "Weight decay is 5e-4 with SGD (momentum 0.9) and 0 with Adam. With BatchNorm the weights before it can be "
-        "scaled without changing the function, which changes the box, the ball and the Hessian: the adaptive ball does "
-        "not depend on that scale.",
+        "scaled without changing the function, which changes the box, the ball and the Hessian: the adaptive ball "
+        "depends on that scale the least.",
         "The questions of the plan are judged like claims; no number is reported anywhere to stand beside ours.",
     ]
     few = [name for name in plan.networks if plan.seeds[name] < MIN_SEEDS]

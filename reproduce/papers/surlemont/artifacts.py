@@ -62,6 +62,12 @@ ARTIFACTS = (
         "table", candidates, measures, tables.sharpness, following,
     ),
     Artifact(
+        "flatter", "How much flatter SAM and ASAM are than the plain optimizer",
+        "Ratio of each measure at the end of training to that of the plain run of the same batch and seed: geometric "
+        "mean over seeds and 95 % interval; below 1 is flatter.",
+        "table", candidates, measures, tables.flatness, following,
+    ),
+    Artifact(
         "matched", "Sharpness at the largest batch at matched training loss",
         "Weights of the moment at which the loss on the fixed training sample first fell below the lowest level that "
         "all methods of a seed passed; ratios are geometric means over seeds. A method that merely lowers the loss "

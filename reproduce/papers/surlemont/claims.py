@@ -6,14 +6,16 @@ from bsgap.analysis import Interval
 from reproduce.arms import compared
 from reproduce.claims import Claim
 from reproduce.papers.surlemont.problems import ASAM, METHODS, PLAIN, SAM, problem
-from reproduce.papers.surlemont.relation import power
-from reproduce.papers.surlemont.trials import BALL, BOX, TOP, ends, matched
+from reproduce.papers.surlemont.relation import power, powers
+from reproduce.papers.surlemont.trials import ADAPTIVE, BALL, BOX, TOP, ends, matched
 from reproduce.results import Results
 from reproduce.study import Plan
 
 GAP = 1.0
 """Points of test accuracy that a large batch must lose to count as behind, and SAM must not lose."""
-WORDS = {BOX: "Keskar's box", BALL: "the ball", TOP: "the top Hessian eigenvalue"}
+WORDS = {
+    BOX: "Keskar's box", BALL: "the ball", ADAPTIVE: "the adaptive ball", TOP: "the top Hessian eigenvalue",
+}  # fmt: skip
 _PLAN = "the study's plan"
 
 
@@ -59,7 +61,8 @@ def _accuracies(plan: Plan, found: pd.DataFrame, name: str) -> list[Claim]:
         word = METHODS[method]
         claims += [
             Claim.judged(
-                f"surlemont-closes-{key}-{method}", f"{name}: {word} closes the gap of the large batch",
+                f"surlemont-closes-{key}-{method}", f"{name}: with {word} the large batch comes within {GAP:g} point "
+                "of the small one without",
                 _PLAN, None, compared(at(PLAIN, small), at(method, large)),
                 quantity=f"test accuracy of plain {name} at batch {small} minus that of {word} at {large}, "
                 "percentage points",
@@ -95,7 +98,7 @@ def _flatter(plan: Plan, found: pd.DataFrame, at_level: pd.DataFrame, name: str)
     large = problem(plan, name).batches[-1]
     return [
         Claim.judged(
-            f"surlemont-flatter-{measure}-{name.lower()}-{method}{key}",
+            f"surlemont-flatter-{measure.replace(' ', '-')}-{name.lower()}-{method}{key}",
             f"{name}: at the large batch {METHODS[method]} finds flatter minima by {words}{moment}",
             _PLAN, None, flatter(plan, frame, name, method, large, measure),
             quantity=f"sharpness by {words} at batch {large}{moment or ' at the end'}, {METHODS[method]} over plain, "
@@ -109,13 +112,17 @@ def _flatter(plan: Plan, found: pd.DataFrame, at_level: pd.DataFrame, name: str)
 
 
 def _rates(plan: Plan, results: Results, name: str) -> list[Claim]:
-    return [
-        Claim.judged(
-            f"surlemont-rate-{name.lower()}-{method}",
-            f"{name}, {word}: the best learning rate grows with the batch",
+    """The power of the batch: of one seed, so it is described and never decided."""
+    found = powers(plan, results)
+    claims = []
+    for method, word in METHODS.items():
+        here = found[(found["optimizer"] == name) & (found["method"] == method)]
+        at_ends = f"; {here['edges'].iloc[0]} of {here['batches'].iloc[0]} at an end of the grid" if len(here) else ""
+        claims.append(Claim.judged(
+            f"surlemont-rate-{name.lower()}-{method}", f"{name}, {word}: the best learning rate grows with the batch",
             _PLAN, None, power(plan, results, name, method),
-            quantity="p of the best rate ~ batch^p, by least squares over the batch sizes, candidates of one seed",
+            quantity="p of the best rate ~ batch^p, by least squares over the batch sizes, candidates of one seed, so "
+            f"that it is described and not decided{at_ends}",
             minimal=0.0, scale=plan.scale,
-        )
-        for method, word in METHODS.items()
-    ]  # fmt: skip
+        ))  # fmt: skip
+    return claims

@@ -7,16 +7,16 @@ from reproduce import drawing
 from reproduce.papers.surlemont.choice import SEED, rates
 from reproduce.papers.surlemont.problems import METHODS, Cell, Setting, cells, problem, run
 from reproduce.papers.surlemont.relation import best_rates
-from reproduce.papers.surlemont.trials import BALL, BOX, TOP, budgets, ends, settled
+from reproduce.papers.surlemont.trials import ADAPTIVE, BALL, BOX, TOP, budgets, ends, settled
 from reproduce.results import Results
 from reproduce.study import Plan
 
 Drawn = tuple[Figure, pd.DataFrame]
 SHARPNESS = {
-    BOX: "Sharpness φ in the box (%, log)", BALL: "Rise of the loss in the ball (nats, log)",
-    TOP: "Top Hessian eigenvalue (log)",
+    BOX: "Sharpness φ in the box (%, log)", BALL: "Rise in the ball (nats, log)",
+    ADAPTIVE: "Rise in the adaptive ball (nats, log)", TOP: "Top Hessian eigenvalue (log)",
 }  # fmt: skip
-TITLES = {BOX: "box", BALL: "ball", TOP: "λmax"}
+TITLES = {BOX: "box", BALL: "ball", ADAPTIVE: "adaptive ball", TOP: "eigenvalue"}
 
 
 def footer(plan: Plan, results: Results, shown: list[str], *notes: str, seeds: int | None = None) -> drawing.Footer:
@@ -72,7 +72,7 @@ def budget(plan: Plan, results: Results) -> Drawn | None:
 
 
 def sharpness(plan: Plan, results: Results) -> Drawn | None:
-    """Three measures of the minima against batch size."""
+    """The measures of the minima against batch size."""
     found = ends(plan, results)
     if found.empty or not found[list(SHARPNESS)].notna().any(axis=None):
         return None
@@ -139,6 +139,6 @@ def relation(plan: Plan, results: Results) -> Drawn | None:
     frame = frame.assign(panel=frame["optimizer"], arm=frame["method"].map(METHODS), value=frame["rate"])
     note = footer(
         plan, results, list(frame["optimizer"].unique()), "rates from a grid of factor 4, and between by a parabola",
-        seeds=1,
+        f"{int(frame['edge'].sum())} of {len(frame)} at an end of the grid, so bounds", seeds=1,
     )  # fmt: skip
     return drawing.against_size(frame, note, y_label="Best learning rate (log)", log_y=True), frame

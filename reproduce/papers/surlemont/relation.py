@@ -62,7 +62,7 @@ def power(plan: Plan, results: Results, optimizer: str, method: str) -> Interval
 
 
 def powers(plan: Plan, results: Results) -> pd.DataFrame:
-    """Columns optimizer, method, power, edges: `power` of every method, and how many best rates are at an edge."""
+    """Columns optimizer, method, power, edges, batches: `power`, and how many of the best rates are at an edge."""
     found = best_rates(plan, results)
     rows = []
     for optimizer in plan.networks:
@@ -72,6 +72,6 @@ def powers(plan: Plan, results: Results) -> pd.DataFrame:
             if interval is not None:
                 rows.append({
                     "optimizer": optimizer, "method": method, "power": interval.estimate,
-                    "edges": int(here["edge"].sum()),
+                    "edges": int(here["edge"].sum()), "batches": len(here),
                 })  # fmt: skip
-    return pd.DataFrame(rows, columns=["optimizer", "method", "power", "edges"])
+    return pd.DataFrame(rows, columns=["optimizer", "method", "power", "edges", "batches"])

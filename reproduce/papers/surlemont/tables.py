@@ -6,6 +6,7 @@ from collections.abc import Iterable
 import numpy as np
 import pandas as pd
 
+from bsgap.analysis import Interval
 from reproduce import arms, drawing
 from reproduce.drawing.tables import ABSENT
 from reproduce.latex import number, spread
@@ -54,6 +55,32 @@ def sharpness(plan: Plan, results: Results) -> Drawn | None:
     return drawing.plain_table(frame), frame
 
 
+def flatness(plan: Plan, results: Results) -> Drawn | None:
+    """How much sharper or flatter the minima of SAM and ASAM are than the plain ones, at every batch size."""
+    found = ends(plan, results)
+    if found.empty or not found[list(MEASURES)].notna().any(axis=None):
+        return None
+    rows = []
+    for (optimizer, batch), here in found.groupby(["optimizer", "batch"], sort=False):
+        by = {str(method): part.set_index("seed") for method, part in here.groupby("method")}
+        for method in (method for method in (SAM, ASAM) if method in by and PLAIN in by):
+            row = {"optimizer": optimizer, "batch": batch, "method": METHODS[method]}
+            for name, title in MEASURES.items():
+                row[f"{title} / plain"] = _ratio(arms.compared(dict(by[method][name]), dict(by[PLAIN][name]), "ratio"))
+            rows.append(row)
+    if not rows:
+        return None
+    frame = pd.DataFrame(rows)
+    return drawing.plain_table(frame), frame
+
+
+def _ratio(found: Interval | None) -> str:
+    """`0.42 [0.31, 0.57]`, without bounds for one seed; a dash where there is nothing."""
+    if found is None or not found.n or not math.isfinite(found.estimate):
+        return ABSENT
+    return f"{found.estimate:.2f}" + (f" [{found.low:.2f}, {found.high:.2f}]" if found.n > 1 else "")
+
+
 def at_matched_loss(plan: Plan, results: Results) -> Drawn | None:
     """The measures at the largest batch where every method has the same training loss, and how much flatter it is."""
     found = matched(plan, results)
@@ -70,9 +97,7 @@ def at_matched_loss(plan: Plan, results: Results) -> Drawn | None:
         for name in MATCHED:
             row[MEASURES[name]] = _several(here[name])
             ratio = arms.compared(dict(here.set_index("seed")[name]), dict(plain[name]), "ratio")
-            row[f"{MEASURES[name]} / plain"] = (
-                ABSENT if method == PLAIN or ratio is None or not ratio.n else f"{ratio.estimate:.2f}"
-            )
+            row[f"{MEASURES[name]} / plain"] = ABSENT if method == PLAIN else _ratio(ratio)
         rows.append(row)
     frame = pd.DataFrame(rows)
     return drawing.plain_table(frame), frame
@@ -95,6 +120,7 @@ def runtime(plan: Plan, results: Results) -> Drawn | None:
         rows.append({
             "optimizer": optimizer, "batch": batch, "method": METHODS[str(method)], "epochs": _several(here["epochs"]),
             "updates": _several(here["updates"]), "passes with gradient": _several(here["gradients"]),
+            "ended by the budget": f"{int((here['stopped'] == 'budget').sum())} of {len(here)}",
             "seconds": _several(here["seconds"]),
             "time of an epoch / plain": ABSENT if ratio is None or not ratio.n else f"{ratio.estimate:.2f}",
         })  # fmt: skip

@@ -64,7 +64,7 @@ def measures(plan: Plan, results: Results) -> list[Measure]:
     ]
 
 
-MATCHED = (BOX, BALL, TOP)
+MATCHED = (BOX, BALL, ADAPTIVE, TOP)
 """What is measured at matched loss."""
 
 

@@ -226,6 +226,19 @@ def test_every_table_has_a_line_for_what_has_run(name):
     assert "SGD" in table.tex
 
 
+def test_the_table_says_by_how_much_at_each_batch_size():
+    _, frame = draw("flatter", Made())
+    found = frame.set_index(["optimizer", "batch", "method"])
+    assert set(frame["batch"]) == {16, LARGE}
+    assert found.loc[("SGD", 16, "SAM"), "box / plain"] == "0.25 [0.25, 0.25]"
+    assert found.loc[("SGD", 16, "ASAM"), "λ_max / plain"] == "1.00 [1.00, 1.00]"
+
+
+def test_runs_that_ended_by_the_budget_are_counted():
+    _, frame = draw("runtime", Made())
+    assert set(frame["ended by the budget"]) == {"3 of 3"}
+
+
 def test_the_time_of_an_epoch_is_compared_with_the_plain_one():
     _, frame = draw("runtime", Made())
     ratios = frame.set_index(["optimizer", "batch", "method"])["time of an epoch / plain"]
@@ -260,6 +273,6 @@ def test_nothing_is_claimed_before_anything_has_run():
 def test_the_discussion_answers_by_verdict():
     claims = [vars(claim) for claim in judged(STUDY, PLAN, Made()).values()]
     text = prose.answer(claims, "surlemont-closes-sgd")
-    assert text.startswith("Yes: SGD: SAM closes the gap of the large batch (0.5")
-    assert " No: SGD: ASAM closes the gap of the large batch (7" in text
+    assert text.startswith("Yes: SGD: with SAM the large batch comes within 1 point of the small one without (0.5")
+    assert " No: SGD: with ASAM the large batch comes within 1 point of the small one without (7" in text
     assert prose.answer(claims, "unknown") == ""
