@@ -11,6 +11,7 @@ from bsgap.data.epochs import EpochLoader
 from bsgap.errors import UsageError
 from bsgap.optim import Decay, PeriodicDecay, PolynomialDecay, StepDecay
 from bsgap.optim.decay import check_factors
+from bsgap.optim.growth import counted
 
 Shape = Literal["none", "steps", "polynomial"]
 """How the rate falls: not at all, at milestones, or as a polynomial that ends at 0."""
@@ -151,14 +152,14 @@ class RateDecay(pl.Callback):
         """Refuse a schedule that has no effect before the training ends, or makes the rest of it idle."""
         if self.shape == "polynomial" and self.epochs is not None and self.epochs * self.stretch < budget * (1 - 1e-9):
             raise UsageError(
-                f"decay.epochs: the rate is 0 after {self.epochs * self.stretch:g} epochs, and the training lasts"
-                f" {budget:g}. Give at least as many, or none."
+                f"decay.epochs: the rate is 0 after {counted(self.epochs * self.stretch, 'epochs')}, and the"
+                f" training lasts {budget:g}. Give at least as many, or none."
             )
         name, first = ("every", self.every) if self.milestones is None else ("milestones", self.milestones[0])
         if first is not None and first * self.stretch >= budget:
             raise UsageError(
-                f"decay.{name}: the rate first changes after {first * self.stretch:g} epochs, and the training lasts"
-                f" {budget:g}. Train for longer, or set decay.shape to none."
+                f"decay.{name}: the rate first changes after {counted(first * self.stretch, 'epochs')}, and the"
+                f" training lasts {budget:g}. Train for longer, or set decay.shape to none."
             )
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 import pytorch_lightning as pl
 from pytorch_lightning.utilities import rank_zero_warn
@@ -11,8 +11,8 @@ from bsgap.callbacks.measuring import Measuring, criterion_of
 from bsgap.errors import UsageError
 from bsgap.measures import Statistics
 from bsgap.measures.batches import Batches, Loss
-from bsgap.measures.density import SpectralDensity, spectral_density
-from bsgap.measures.eigenvalues import Eigenvalues, Order, top_eigenvalues
+from bsgap.measures.density import SpectralDensity, check_probes, spectral_density
+from bsgap.measures.eigenvalues import Eigenvalues, Order, check_search, top_eigenvalues
 from bsgap.measures.linear import NotFinite
 from bsgap.measures.products import Matrix
 from bsgap.measures.trace import Trace, hessian_trace
@@ -75,7 +75,7 @@ class Hessian(Measuring):
         name: What is logged begins with it; two of these callbacks need two names.
 
     Raises:
-        UsageError: `every_n_epochs` or `examples` is below 1, a number of vectors is negative, or nothing is asked for.
+        UsageError: An option is out of range or unknown, or nothing is asked for.
     """
 
     result_type = HessianResult
@@ -107,6 +107,14 @@ class Hessian(Measuring):
             raise UsageError(f"{name}: nothing to measure: expected one of {', '.join(counts)} above 0.")
         if trace_probes == 1:
             raise UsageError(f"{name}: trace_probes must be at least 2, for a standard error, or 0, got 1.")
+        for option, given, known in (("matrix", matrix, Matrix), ("statistics", statistics, Statistics)):
+            if given not in get_args(known):
+                raise UsageError(f"{name}: {option} must be one of {', '.join(get_args(known))}, got {given!r}.")
+        try:
+            check_search(max(k, 1), order, tolerance, most_products)
+            check_probes(max(density_probes, 1), density_steps, prefix="density_")
+        except UsageError as error:
+            raise UsageError(f"{name}: {error}") from None
         self.k, self.trace_probes, self.density_probes = k, trace_probes, density_probes
         self.density_steps = density_steps
         self.shared: dict[str, Any] = {"matrix": matrix, "statistics": statistics, "seed": seed}

@@ -127,6 +127,5 @@ class LossLandscape(Measuring):
         if found.betas is not None:
             write_vtk(found, stem.with_name(f"{stem.name}.vtk"))
         scale = {"filter": "filter-normalised", "layer": "layer-normalised", "none": "plain"}[self.normalise]
-        draw(
-            found, stem, f"{scale} random directions, seed {self.seeds[0]}, step {step}, {found.statistics} statistics"
-        )
+        seeds = f"seed{'s' * (len(self.seeds) > 1)} {' and '.join(map(str, self.seeds))}"
+        draw(found, stem, f"{scale} random directions, {seeds}, step {step}, {found.statistics} statistics")

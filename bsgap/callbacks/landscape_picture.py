@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bsgap.files import whole
 from bsgap.measures.surface import Surface
 
 if TYPE_CHECKING:
+    from matplotlib.contour import QuadContourSet
     from matplotlib.figure import Figure
 
 _LOSS, _ACCURACY = "#0072B2", "#D55E00"  # told apart with every common colour blindness
+_RIM = 0.08  # share of the width and of the height at each side, where half a label would be cut off
 
 
 def draw(found: Surface, stem: Path, title: str = "") -> list[Path]:
@@ -87,9 +89,29 @@ def _levels(found: Surface, figure: Figure) -> None:
     levels = np.geomspace(low, high, 25)
     filled = axis.contourf(found.alphas, found.betas, losses, levels=levels, norm=LogNorm(low, high), cmap="viridis_r")
     lines = axis.contour(found.alphas, found.betas, losses, levels=levels[1::4], colors="black", linewidths=0.5)
-    axis.clabel(lines, fontsize=6, fmt=lambda value: f"{value:.2g}")
+    _label(lines, found)
     ticks = levels[::4]
     bar = figure.colorbar(filled, ax=axis, label=f"loss, {name} (nats)", ticks=ticks)
     digits = 2 if high > 1.5 * low else 2 + math.ceil(-math.log10(high / low - 1))
     bar.ax.set_yticklabels([f"{value:.{digits}g}" for value in ticks])
     bar.ax.minorticks_off()
+
+
+def _label(lines: QuadContourSet, found: Surface) -> None:
+    """Write the losses on the level lines, but for where the rim would cut them off."""
+    style: dict[str, Any] = {"fontsize": 6, "fmt": lambda value: f"{value:.2g}"}
+    labels = list(lines.clabel(**style, inline=False))  # only to see where they would go: it cuts no gaps
+    kept = [label.get_position() for label in labels if _inside(label.get_position(), found)]
+    for label in labels:
+        label.remove()
+    lines.labelTexts.clear()
+    lines.clabel(**style, manual=kept)
+
+
+def _inside(position: tuple[float, float], found: Surface) -> bool:
+    """Whether a place of a plane is not near its rim."""
+    assert found.betas is not None
+    return all(
+        _RIM <= (value - min(steps)) / (max(steps) - min(steps)) <= 1 - _RIM
+        for value, steps in zip(position, (found.alphas, found.betas), strict=True)
+    )

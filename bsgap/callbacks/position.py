@@ -17,12 +17,36 @@ def epochs_passed(trainer: pl.Trainer) -> float:
     It depends on nothing but where the training stands, so a resumed run passes through the same values. With
     accumulated batches, the one in hand during a step is the last of them.
     """
-    epochs: Any = trainer.fit_loop.epoch_progress.current
     batches: Any = trainer.fit_loop.epoch_loop.batch_progress.current
     loader = trainer.train_dataloader
     if isinstance(loader, EpochLoader) and callable(loader.batch_size):
         in_hand = batches.ready > batches.processed
         epoch, rest = divmod(loader.examples_before if in_hand else loader.examples_seen, loader.epoch_examples)
         return epoch + rest / loader.epoch_examples
-    # Both counts outlive the epoch until the next one has begun, and the next may have fewer batches.
-    return max(epochs.started - 1, 0) + min(batches.processed / trainer.num_training_batches, 1.0)
+    # The count of batches outlives the epoch until the next one has begun, and the next may have fewer.
+    share = min(batches.processed / trainer.num_training_batches, 1.0)
+    return float(trainer.current_epoch + share - (1 if share and _epoch_is_counted(trainer) else 0))
+
+
+def _epoch_is_counted(trainer: pl.Trainer) -> bool:
+    """Whether the epoch of the batch counts is over, and in `current_epoch` already.
+
+    Lightning's own count of epochs begun is no help: it stays one behind in a run that continues from a checkpoint
+    written after the last batch of an epoch (`on_train_batch_end`).
+    """
+    loop = trainer.fit_loop
+    epochs: Any = loop.epoch_progress.current
+    batches: Any = loop.epoch_loop.batch_progress.current
+    if trainer.validating or trainer._logger_connector._first_loop_iter is not None:
+        return False  # between an epoch's first batch and its end
+    if trainer.lightning_module._current_fx_name == "on_train_end":
+        return True
+    if epochs.ready > epochs.started and not loop.restarting:
+        return True  # on_train_epoch_start
+    if epochs.processed > epochs.completed:
+        return False  # on_train_epoch_end
+    if not loop.restarting:
+        return True
+    # Before the first batch of this sitting. It may begin with no more than the end of an epoch.
+    begins_with_end = loop.restarted_mid_epoch and epochs.ready > epochs.completed
+    return bool(batches.processed >= trainer.num_training_batches and not begins_with_end)

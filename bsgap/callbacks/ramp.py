@@ -11,7 +11,7 @@ from bsgap.callbacks.multipliers import effective_rate, multiply, remove
 from bsgap.callbacks.position import epochs_passed
 from bsgap.callbacks.ramped_fit import RampedFit
 from bsgap.errors import UsageError
-from bsgap.optim.growth import Coupling, Growth, noise_scale, share_of_rate
+from bsgap.optim.growth import Coupling, Growth, is_integer, noise_scale, share_of_rate
 from bsgap.optim.plateau import Plateau
 
 NAME = "ramp"
@@ -125,6 +125,8 @@ class BatchSizeRamp(pl.Callback):
         share_of_rate(rate, 1.0)
         if schedules not in ("examples", "steps"):
             raise UsageError(f"ramp.schedules must be examples or steps, got {schedules!r}.")
+        if micro_batch is not None and not is_integer(micro_batch):
+            raise UsageError(f"ramp.micro_batch must be an integer, got {micro_batch!r}.")
         if micro_batch is not None and micro_batch < 1:
             raise UsageError(f"ramp.micro_batch must be at least 1 or absent, got {micro_batch}.")
         if monitor is not None and (milestones is not None or every is not None):
@@ -136,6 +138,16 @@ class BatchSizeRamp(pl.Callback):
         if monitor is not None and factor is not None and maximum is None:
             raise UsageError(f"ramp.monitor with ramp.factor needs ramp.maximum: {monitor} may stop improving often.")
         self._plateau = Plateau(mode, patience, min_delta)
+        watching = {"mode": mode != "min", "patience": patience != 0, "min_delta": min_delta != 0}
+        if self.active and monitor is None and (unused := [name for name, given in watching.items() if given]):
+            raise UsageError(
+                f"ramp.{unused[0]} is an option of ramp.monitor, and has no effect without it: leave it out."
+            )
+        if monitor is not None and unit != "epochs":
+            raise UsageError(
+                "ramp.unit is what ramp.milestones and ramp.every count, and has no effect with ramp.monitor: leave it"
+                " out."
+            )
         self.history: list[Stage] = []
         self._fit: RampedFit | None = None
         self._left: dict[str, Any] = {}  # the state at the end of the last fit, for checkpoints written after it
@@ -174,8 +186,7 @@ class BatchSizeRamp(pl.Callback):
             return
         self.history, self._point, self._left = [], {}, {}
         self._plateau.reset()
-        watched = self.monitor is not None
-        self._fit = RampedFit(trainer, pl_module, self.growth, watched=watched, micro_batch=self.micro_batch)
+        self._fit = RampedFit(trainer, pl_module, self.growth, monitor=self.monitor, micro_batch=self.micro_batch)
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Make the plan."""

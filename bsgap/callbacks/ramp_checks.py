@@ -10,7 +10,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from bsgap.callbacks.microbatches import MicroBatches
 from bsgap.errors import UsageError
-from bsgap.optim.growth import BatchSizes, Growth, Last, Parts, batches_in, by_epochs, by_steps, within
+from bsgap.optim.growth import BatchSizes, Growth, Last, Parts, batches_in, by_epochs, by_steps, counted, within
 
 
 def check_trainer(trainer: Any) -> None:
@@ -28,6 +28,9 @@ def check_trainer(trainer: Any) -> None:
             f"the ramp counts whole epochs, and trainer.limit_train_batches {trainer.limit_train_batches} cuts them."
             " Leave it out, and train on fewer examples instead."
         )
+    ramps = [each for each in trainer.callbacks if isinstance(getattr(each, "growth", None), Growth) and each.active]
+    if len(ramps) > 1:
+        raise UsageError("the trainer has two ramps of the batch size: leave one of them out.")
     for callback in trainer.callbacks:
         if isinstance(callback, BatchSizeFinder | GradientAccumulationScheduler):
             raise UsageError(f"the ramp and {type(callback).__name__} both change the batch: leave one of them out.")
@@ -84,17 +87,23 @@ def planned(
     for _, size in sizes.changes:
         if size > n:
             milestone = next(milestone for milestone, grown in plan if grown == size)
+            fix = "Set ramp.maximum to" if growth.sizes is None else "Give ramp.sizes of"
             raise UsageError(
-                f"the ramp passes the size of the data: after {milestone:g} {growth.unit} a batch would have {size}"
-                f" examples, and there are {n}. Set ramp.maximum to at most {n}."
+                f"the ramp passes the size of the data: after {counted(milestone, growth.unit)} a batch would have"
+                f" {size} examples, and there are {n}. {fix} at most {n}."
             )
     if not sizes.changes and not trainer.fast_dev_run:
         option = "every" if growth.milestones is None else "milestones"
         first = growth.every if growth.milestones is None else growth.milestones[0]
-        length = f"{epochs} epochs" if steps is None else f"{steps} steps"
+        length = counted(epochs or 0, "epochs") if steps is None else counted(steps, "steps")
+        if growth.factor is not None and first is not None and budget is not None and first < budget and not plan:
+            raise UsageError(
+                f"ramp.factor: batch sizes are rounded, and {growth.factor:g} times {start} is {start} again until the"
+                f" training ends, after {length}: the ramp would never change anything. Give a larger factor."
+            )
         raise UsageError(
-            f"ramp.{option}: the batch would first grow after {first:g} {growth.unit}, and the training ends before,"
-            f" after {length}: the ramp would never change anything. Train for longer, or grow earlier."
+            f"ramp.{option}: the batch would first grow after {counted(first or 0, growth.unit)}, and the training ends"
+            f" before, after {length}: the ramp would never change anything. Train for longer, or grow earlier."
         )
     return sizes
 

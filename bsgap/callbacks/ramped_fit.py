@@ -1,11 +1,13 @@
 """One fit in which the batch grows: where it stands, what comes next, and what is to be given back at the end."""
 
+from dataclasses import asdict
 from typing import Any
 
 import pytorch_lightning as pl
 
 from bsgap.callbacks.kept_schedules import KeptSchedules
 from bsgap.callbacks.microbatches import AccumulatedMicroBatches, micro_batches_of
+from bsgap.callbacks.position import epochs_passed
 from bsgap.callbacks.ramp_checks import check_batches, check_growth, check_reached, check_trainer, ends_of, planned
 from bsgap.callbacks.resizing import OwnData, examples_in, source_of
 from bsgap.data.columns import TextLoader
@@ -22,7 +24,7 @@ class RampedFit:
         trainer: The trainer, with its data attached.
         module: The module that is trained.
         growth: Milestones and sizes.
-        watched: Whether a metric says when to grow.
+        monitor: The metric that says when to grow; None for milestones.
         micro_batch: Examples that go through the network at once.
 
     Raises:
@@ -30,10 +32,11 @@ class RampedFit:
     """
 
     def __init__(
-        self, trainer: Any, module: pl.LightningModule, growth: Growth, *, watched: bool, micro_batch: int | None
+        self, trainer: Any, module: pl.LightningModule, growth: Growth, *, monitor: str | None, micro_batch: int | None
     ) -> None:
         check_trainer(trainer)
-        self.trainer, self.module, self.growth, self.watched = trainer, module, growth, watched
+        self.trainer, self.module, self.growth = trainer, module, growth
+        self.monitor, self.watched = monitor, monitor is not None
         parts = micro_batch is not None and not isinstance(module, ManualTask)
         self.source = source_of(trainer, parts=parts or trainer.accumulate_grad_batches > 1)
         self.start = self.size = self.source.start
@@ -46,6 +49,7 @@ class RampedFit:
         self._changes: tuple[tuple[int, int], ...] = ()  # those that a metric brought about
         self._advanced: int | None = None
         self._begun = self._resumed = False
+        self._stored: dict[str, Any] | None = None  # the options of the checkpoint
         self._reload = trainer.reload_dataloaders_every_n_epochs
         self.source.attach(self.plan)
         self.source.set(self.micro.loaded(self.size))
@@ -60,6 +64,7 @@ class RampedFit:
             "changes": [list(change) for change in self._changes],
             "advanced": self.kept.advanced if self.kept else None,
             "micro_batch": self.micro.size,
+            "growth": self._options(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -73,11 +78,18 @@ class RampedFit:
                 f"cannot resume: the ramp of the checkpoint started from batches of {state['start']}, this one from"
                 f" {self.start}. Use the same batch size."
             )
+        self._stored = state.get("growth")  # not in checkpoints of earlier versions
         self._begun = self._resumed = True
         self.n, self.size, self._advanced = state["examples"], state["size"], state["advanced"]
         self._changes = tuple((seen, size) for seen, size in state["changes"])
         self.micro.load(state["micro_batch"])
         self.source.set(self.micro.loaded(self.size))
+        self.micro.use(self.size)  # a fit that goes on in the middle of an epoch does not begin one
+
+    def _options(self) -> dict[str, Any]:
+        """How the batch grows, as plain values: who continues the fit must say the same."""
+        options = {**asdict(self.growth), "monitor": self.monitor}
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in options.items()}
 
     def plan(self, loader: Any) -> BatchSizes:
         """The batch sizes, now that the loader says how many examples there are; a loader of this package takes them.
@@ -99,7 +111,18 @@ class RampedFit:
         return self.sizes
 
     def begin(self) -> None:
-        """on_fit_start: from now on the loader has the sizes of the ramp."""
+        """on_fit_start: from now on the loader has the sizes of the ramp.
+
+        Raises:
+            UsageError: It continues one that grew in another way. Other callbacks have had their say of the checkpoint.
+        """
+        options = self._options()
+        if self._stored and (others := [name for name in options if self._stored[name] != options[name]]):
+            name = others[0]
+            raise UsageError(
+                f"cannot resume: the ramp of the checkpoint has ramp.{name} {self._stored[name]}, this one"
+                f" {options[name]}. Use the same options, or start anew."
+            )
         self._begun = True
         if isinstance(self.source, OwnData):
             loader = self.source.data.train_dataloader()
@@ -185,7 +208,8 @@ class RampedFit:
         """Refuse to begin in the middle of an epoch: Lightning counts its batches, and the next may be larger."""
         loop = self.trainer.fit_loop
         epochs = loop.epoch_progress.current
-        if loop.restarting and not self._resumed and epochs.started > epochs.processed:
+        within = epochs.started > epochs.processed or epochs_passed(self.trainer) % 1
+        if loop.restarting and not self._resumed and within:
             raise UsageError(
                 "cannot resume: the checkpoint is of a training without a ramp and stands in the middle of epoch"
                 f" {epochs.processed}, and these data can change their batch size only between two epochs. Use a"
@@ -196,8 +220,14 @@ class RampedFit:
         """Take the size that is due where a checkpoint ends before it: of a shorter training, or one without a ramp."""
         assert self.n is not None
         due = self.sizes(self.trainer.current_epoch * self.n)
+        if self._resumed and due < self.size:
+            raise UsageError(
+                f"cannot resume: the ramp of the checkpoint has come to batches of {self.size}, and this one would go"
+                f" back to {due}. Use the same options and data, or start anew."
+            )
         if due != self.size:
             self.size = due
+            self.micro.use(due)
             self.source.set(self.micro.loaded(due))
             self.trainer.fit_loop._combined_loader = None  # Lightning makes it anew before the epoch
 

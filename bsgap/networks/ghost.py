@@ -33,6 +33,7 @@ With no momentum (None) both are plain averages, over the steps or over the ghos
 class GhostBatchNorm(_BatchNorm):
     """What the layers for inputs of one and of two dimensions have in common; see `GhostBatchNorm2d`."""
 
+    _counted = 0  # batches when it became a ghost: those of a BatchNorm before say nothing of the size
     _trained = False  # of a layer without running averages, which count the batches
 
     def __init__(
@@ -76,8 +77,11 @@ class GhostBatchNorm(_BatchNorm):
         return outputs
 
     def _has_trained(self) -> bool:
-        """Whether a batch has been normalised before: then a smaller one is the rest at the end of an epoch."""
-        return self._trained if self.num_batches_tracked is None else int(self.num_batches_tracked) > 0
+        """Whether a batch has been normalised before: then a smaller one is the rest at the end of an epoch.
+
+        A state dict that has been loaded says so by another count of batches.
+        """
+        return self._trained if self.num_batches_tracked is None else int(self.num_batches_tracked) != self._counted
 
     @torch.no_grad()
     def _follow(self, parts: Parts, mean: Tensor, variance: Tensor) -> None:
@@ -122,8 +126,9 @@ class GhostBatchNorm2d(GhostBatchNorm, nn.BatchNorm2d):
     channel, which has no variance, it is joined with the one before. In evaluation, and in its parameters, buffers and
     state dict, the layer is BatchNorm.
 
-    A batch smaller than `size` is refused when it is the first: the size is then a mistake. Later it is what is left at
-    the end of an epoch, and one ghost batch. One ghost batch alone goes through BatchNorm itself.
+    A batch smaller than `size` is refused when it is the first, or the first after `ghost_batch_norm`: the size is then
+    a mistake. Later it is what is left at the end of an epoch, and one ghost batch. One ghost batch alone goes through
+    BatchNorm itself.
 
     Inputs in bfloat16 or float16 are normalised, and their gradients summed, in float32. On a GPU the gradient of the
     inputs is put together in their own type, with errors of one rounding of it and no bias.
@@ -146,7 +151,7 @@ class GhostBatchNorm2d(GhostBatchNorm, nn.BatchNorm2d):
         updates: How they follow, see `bsgap.networks.ghost.Updates`.
 
     Raises:
-        UsageError: `size` is below 1, or `updates` unknown.
+        UsageError: `size` is no integer or below 1, or `updates` unknown.
     """
 
 
@@ -176,8 +181,8 @@ def ghost_batch_norm(model: nn.Module, size: int, updates: Updates = "step") -> 
         `model`.
 
     Raises:
-        UsageError: `size` is below 1 or `updates` unknown, the model has no BatchNorm, or one of another kind, such as
-            SyncBatchNorm, whose statistics are those of all devices.
+        UsageError: `size` is no integer or below 1, `updates` unknown, the model has no BatchNorm, or one of another
+            kind, such as SyncBatchNorm, whose statistics are those of all devices.
     """
     _check(size, updates)
     norms = [module for module in model.modules() if isinstance(module, _BatchNorm)]
@@ -196,6 +201,9 @@ def ghost_batch_norm(model: nn.Module, size: int, updates: Updates = "step") -> 
     for norm in norms:  # the layer itself becomes one of the other kind: whoever refers to it goes on with it
         norm.__class__ = KINDS.get(type(norm), type(norm))
         norm.size, norm.updates = size, updates  # type: ignore[assignment]
+        tracked = norm.num_batches_tracked
+        norm._counted = 0 if tracked is None or tracked.is_meta else int(tracked)  # type: ignore[assignment]
+        norm._trained = False  # type: ignore[assignment]
     return model
 
 
@@ -205,11 +213,15 @@ def plain_batch_norm(model: nn.Module) -> nn.Module:
     for norm in model.modules():
         if type(norm) in plain:
             del norm.size, norm.updates
+            for name in ("_counted", "_trained"):  # those of the class otherwise
+                vars(norm).pop(name, None)
             norm.__class__ = plain[type(norm)]  # type: ignore[index]
     return model
 
 
 def _check(size: int, updates: str) -> None:
+    if not isinstance(size, int):
+        raise UsageError(f"ghost_batch must be an integer, got {size!r}.")
     if size < 1:
         raise UsageError(f"ghost_batch must be at least 1, got {size}.")
     if updates not in get_args(Updates):

@@ -5,7 +5,8 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count, pairwise
-from typing import Literal, get_args
+from numbers import Integral, Real
+from typing import Any, Literal, get_args
 
 from bsgap.errors import UsageError
 
@@ -76,6 +77,11 @@ class Growth:
     def __post_init__(self) -> None:
         if self.factor is not None and self.sizes is not None:
             raise UsageError("ramp.factor and ramp.sizes exclude each other: give one of them.")
+        for name, value in (("factor", self.factor), ("every", self.every)):
+            if value is not None and not _is_number(value):
+                raise UsageError(f"ramp.{name} must be a number, got {value!r}.")
+        if self.maximum is not None and not is_integer(self.maximum):
+            raise UsageError(f"ramp.maximum must be an integer, got {self.maximum!r}.")
         if self.factor is not None and not (math.isfinite(self.factor) and self.factor > 1):
             reason = "never changes the batch" if self.factor == 1 else "does not let it grow"
             raise UsageError(
@@ -312,9 +318,33 @@ def _after(seen: int, steps: int, size: int, n: int, last: Last, parts: int) -> 
     return epoch * n + position + steps * size
 
 
+def counted(number: float, unit: str) -> str:
+    """A number of epochs or steps in words.
+
+    >>> counted(1, "epochs"), counted(1.5, "epochs")
+    ('1 epoch', '1.5 epochs')
+    """
+    return f"{number:g} {unit.removesuffix('s') if number == 1 else unit}"
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
+def is_integer(value: Any) -> bool:
+    """Whether a value is an integer, of Python or of NumPy, and no truth value."""
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+def _check_list(name: str, values: Any, of: str, fits: Callable[[Any], bool]) -> None:
+    if not isinstance(values, Sequence) or isinstance(values, str) or not all(fits(value) for value in values):
+        raise UsageError(f"ramp.{name} must be a list of {of}, got {values!r}.")
+
+
 def _check_sizes(sizes: Sequence[int] | None) -> None:
     if sizes is None:
         return
+    _check_list("sizes", sizes, "batch sizes, which are integers", is_integer)
     if not sizes:
         raise UsageError("ramp.sizes must hold at least one batch size, got none. Leave it out for a fixed batch size.")
     for size, following in pairwise(sizes):
@@ -327,6 +357,8 @@ def _check_milestones(milestones: Sequence[float] | None, every: float | None, u
         raise UsageError("ramp.milestones and ramp.every exclude each other: give one of them.")
     if every is not None and not (math.isfinite(every) and every > 0):
         raise UsageError(f"ramp.every must be a positive number of {unit}, got {every:g}.")
+    if milestones is not None:
+        _check_list("milestones", milestones, f"numbers of {unit}", _is_number)
     if milestones is not None and not milestones:
         raise UsageError(f"ramp.milestones must hold at least one number of {unit}, got none.")
     before = 0.0

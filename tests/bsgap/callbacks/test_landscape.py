@@ -1,14 +1,17 @@
+import contextlib
 import csv
+from dataclasses import replace
 
 import pytest
 import pytorch_lightning as pl
 import torch
+from matplotlib.figure import Figure
 from pytorch_lightning.loggers import CSVLogger
 from torch import nn
 from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader, TensorDataset
 
-from bsgap.callbacks import LossLandscape
+from bsgap.callbacks import LossLandscape, landscape, landscape_picture
 from bsgap.errors import UsageError
 from bsgap.measures import random_direction, surface
 
@@ -92,6 +95,35 @@ def test_files_are_written_beside_the_run(fit, tmp_path):
         losses = [float(row["loss"]) for row in csv.DictReader(stream)]
     assert losses == line.results[-1].losses["train"]
     assert (tmp_path / "plane" / "step-8.pdf").read_bytes().startswith(b"%PDF")
+
+
+@pytest.mark.parametrize(("dimensions", "seeds"), [(1, "seed 4,"), (2, "seeds 4 and 5,")])
+def test_the_title_names_every_seed(fit, monkeypatch, dimensions, seeds):
+    titles = []
+    monkeypatch.setattr(landscape, "draw", lambda found, stem, title: titles.append(title))
+    fit(LossLandscape(points=2, dimensions=dimensions, seed=4), epochs=1)
+    assert titles == [f"filter-normalised random directions, {seeds} step 4, running statistics"]
+
+
+@pytest.mark.parametrize("centre", [(0.0, 0.0), (0.5, -0.3), (-1.0, -1.0)])
+def test_no_label_of_a_level_is_cut_off_by_the_rim(fit, monkeypatch, tmp_path, centre):
+    callback = LossLandscape(points=3, dimensions=2)
+    fit(callback, epochs=1)
+    steps = [index / 10 - 1 for index in range(21)]
+    losses = [[0.01 + 100 * ((a - centre[0]) ** 2 + (b - centre[1]) ** 2) for b in steps] for a in steps]
+    found = replace(callback.results[0], alphas=steps, betas=steps, losses={"train": losses})
+    figures = []
+    monkeypatch.setattr(Figure, "savefig", lambda figure, *args, **options: figures.append(figure))
+    with contextlib.suppress(FileNotFoundError):  # nothing was saved
+        landscape_picture.draw(found, tmp_path / "x", "title")
+    figures[0].draw_without_rendering()
+    (axis, _), renderer = figures[0].axes, figures[0].canvas.get_renderer()
+    labels = [text for text in axis.texts if text.get_text()]
+    assert len(labels) >= 2
+    for label in labels:
+        box = label.get_window_extent(renderer)
+        assert axis.bbox.contains(box.x0, box.y0), label
+        assert axis.bbox.contains(box.x1, box.y1), label
 
 
 def test_folder_of_ones_own(fit, tmp_path):

@@ -2,6 +2,8 @@
 
 import pytest
 import pytorch_lightning as pl
+import ramped
+from ramped import OwnData, Somebody, Stated
 from torch import nn
 from watched import Stranger, Watched, train
 
@@ -11,7 +13,12 @@ from bsgap.data import ImageData
 from bsgap.errors import Interrupted
 from bsgap.tasks import ImageClassification
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*does not have many workers")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.*does not have many workers"),
+    pytest.mark.filterwarnings("ignore:You defined a `validation_step` but have no"),
+    pytest.mark.filterwarnings("ignore:Total length of `list` across ranks is zero"),
+    pytest.mark.filterwarnings("ignore:You're resuming from a checkpoint that ended before"),
+]
 
 
 class Positions(pl.Callback):
@@ -119,3 +126,60 @@ def test_a_resumed_run_goes_through_the_same_positions(tmp_path, monkeypatch, ki
     assert rest.before == whole.before[-len(rest.before) :]
     assert rest.after == whole.after[-len(rest.after) :]
     assert rest.edges[0] == rest.before[0]
+
+
+class SavesAt(pl.Callback):
+    """Saves at the n-th call of a hook."""
+
+    def __init__(self, path, hook, number):
+        calls = []
+
+        def save(trainer, *_):
+            calls.append(None)
+            if len(calls) == number:
+                trainer.save_checkpoint(path)
+
+        setattr(self, hook, save)
+
+
+class AtValidations(Positions):
+    """In validations, too."""
+
+    def __init__(self):
+        super().__init__()
+        self.validations = []
+
+    def on_validation_end(self, trainer, pl_module):
+        self.validations.append(epochs_passed(trainer))
+
+
+@pytest.mark.parametrize("data", [Stated, OwnData])
+@pytest.mark.parametrize("batch", [32, 96], ids=["three batches", "one batch"])
+@pytest.mark.parametrize("budget", [{}, {"max_epochs": -1, "max_steps": 8}], ids=["epochs", "steps"])
+@pytest.mark.parametrize("validation", [False, True])
+@pytest.mark.parametrize("hook", ["on_train_batch_end", "on_validation_end", "on_train_epoch_end"])
+def test_wherever_a_checkpoint_was_written_the_epochs_go_on(tmp_path, data, batch, budget, validation, hook):
+    """Lightning forgets to count an epoch as begun after a checkpoint of the last batch of another."""
+    if hook == "on_validation_end" and not validation:
+        pytest.skip("there is none")
+    if hook == "on_train_epoch_end" and budget and data is OwnData and not validation:
+        pytest.skip("Lightning takes the next epoch's first batch for one of the epoch that is over")
+    options = {"max_epochs": 4} | budget
+
+    def fit(callback, **more):
+        ramped.train(Somebody(), data(batch, validation=validation), callback, **options, **more)
+
+    path, whole = tmp_path / "some.ckpt", AtValidations()
+    fit(whole)
+    assert whole.before == whole.stated
+    for number in (2, 3) if hook == "on_train_batch_end" else (2,):
+        path.unlink(missing_ok=True)
+        fit(SavesAt(path, hook, number))
+        rest = AtValidations()
+        fit(rest, checkpoint=path)
+        assert rest.before
+        for name in ("before", "during", "after", "validations"):
+            found, expected = getattr(rest, name), getattr(whole, name)
+            assert found == expected[len(expected) - len(found) :], (number, name)
+        assert rest.edges == sorted(rest.edges), number
+        assert set(rest.edges) <= {*whole.edges, rest.before[0]}, number

@@ -331,7 +331,15 @@ def test_a_stranger_among_our_data():
             "the ramp passes the size of the data: after 2 epochs a batch would have 512 examples, and there are 96. Set"
             " ramp.maximum to at most 96.",
         ),
-        ({"sizes": [97], "milestones": [1]}, {}, {}, "after 1 epochs a batch would have 97 examples"),
+        (
+            {"sizes": [97], "milestones": [1]}, {}, {},
+            "after 1 epoch a batch would have 97 examples, and there are 96. Give ramp.sizes of at most 96.",
+        ),
+        (
+            {"factor": 1.01, "every": 1}, {}, {},
+            "ramp.factor: batch sizes are rounded, and 1.01 times 8 is 8 again until the training ends, after 4 epochs:"
+            " the ramp would never change anything. Give a larger factor.",
+        ),
         ({"sizes": [8], "milestones": [1]}, {}, {}, "ramp.sizes must grow from the starting batch size 8, got 8"),
         ({"sizes": [4], "milestones": [1]}, {}, {}, "ramp.sizes must grow from the starting batch size 8, got 4"),
         ({"factor": 2, "every": 1, "maximum": 8}, {}, {}, "ramp.maximum must be above the starting batch size 8, got 8"),
@@ -355,6 +363,17 @@ def test_what_cannot_be_honoured(ramp, data, trainer, message):
         ({"factor": 2}, "give ramp.milestones, ramp.every or ramp.monitor"),
         ({"factor": 2, "every": 1, "monitor": "loss"}, "give one of them"),
         ({"factor": 2, "monitor": "loss"}, "ramp.monitor with ramp.factor needs ramp.maximum"),
+        ({"factor": 2, "every": 1, "micro_batch": 4.0}, "ramp.micro_batch must be an integer, got 4.0"),
+        (
+            {"factor": 2, "every": 1, "patience": 3},
+            "ramp.patience is an option of ramp.monitor, and has no effect with",
+        ),
+        ({"factor": 2, "every": 1, "mode": "max"}, "ramp.mode is an option of ramp.monitor"),
+        ({"factor": 2, "every": 1, "min_delta": 0.1}, "ramp.min_delta is an option of ramp.monitor"),
+        (
+            {"factor": 2, "monitor": "loss", "maximum": 64, "unit": "steps"},
+            "ramp.unit is what ramp.milestones and ramp.every count, and has no effect with ramp.monitor",
+        ),
         ({"factor": 2, "every": 1, "micro_batch": 0}, "ramp.micro_batch must be at least 1 or absent, got 0"),
         ({"factor": 2, "every": 1, "schedules": "epochs"}, "ramp.schedules must be examples or steps, got 'epochs'"),
         ({"factor": 2, "every": 1, "rate": "cubic"}, "ramp.rate must be one of"),
@@ -382,6 +401,12 @@ def test_a_last_batch_of_one_has_no_batch_statistics():
 def test_others_that_change_the_batch(callback):
     with pytest.raises((UsageError, pl.utilities.exceptions.MisconfigurationException), match=r"batch|accumulat"):
         train(Somebody(), OwnData(), callback, BatchSizeRamp(factor=2, every=1))
+
+
+def test_two_ramps():
+    with pytest.raises(UsageError, match="the trainer has two ramps of the batch size: leave one of them out"):
+        train(Somebody(), OwnData(), BatchSizeRamp(factor=2, every=1), OptionalRamp(factor=3, every=2))
+    train(Somebody(), OwnData(), BatchSizeRamp(factor=2, every=1), OptionalRamp(), max_epochs=2)
 
 
 def test_micro_batches_of_a_task():
@@ -432,7 +457,7 @@ def test_examples_of_curves_are_those_that_were_trained_on(runs):
         ),
         (
             ["--ramp.factor=4", "--ramp.every=1"],
-            "the ramp passes the size of the data: after 1 epochs a batch would have",
+            "the ramp passes the size of the data: after 1 epoch a batch would have",
         ),
     ],
 )

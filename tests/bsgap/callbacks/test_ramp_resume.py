@@ -4,10 +4,13 @@ import pytest
 import pytorch_lightning as pl
 import torch
 from probes import same
-from ramped import OwnData, OwnTask, Somebody, Stated, dataloader, sizes, train
+from pytorch_lightning.callbacks import ModelCheckpoint
+from ramped import BASE, OwnData, OwnTask, Somebody, Stated, dataloader, sizes, tensors, train
 from torch.optim.lr_scheduler import StepLR
+from torch.utils.data import DataLoader, TensorDataset
 
-from bsgap.callbacks import BatchSizeRamp, Curves, ResumePoint, resume
+from bsgap.callbacks import BatchSizeRamp, Curves, RateDecay, ResumePoint, ScaledRate, WeightDistance, resume
+from bsgap.callbacks.multipliers import effective_rate
 from bsgap.errors import Interrupted, UsageError
 
 TEXT = {
@@ -254,3 +257,90 @@ def test_somebodys_loader_within_an_epoch_takes_what_lightning_gives(tmp_path):
         train(resumed, Stated(), ramp, max_epochs=3, checkpoint=tmp_path / "some.ckpt")
     assert sizes(resumed)[1:] == [[16] * 3, [32] * 3]
     assert [(stage.step, stage.batch_size) for stage in ramp.history] == [(0, 8), (12, 16), (18, 32)]
+
+
+class Rates(pl.Callback):
+    """Rates that the steps use, by step."""
+
+    def __init__(self):
+        self.found = {}
+
+    def on_before_optimizer_step(self, trainer, module, optimizer):
+        self.found[trainer.global_step] = effective_rate(optimizer)
+
+
+def in_order(batch_size=BASE):
+    """A data module that does not shuffle, so that a resumed run can be the uninterrupted one."""
+    data = Stated(batch_size)
+    data.train_dataloader = lambda: DataLoader(TensorDataset(*tensors()), batch_size=data.batch_size)
+    return data
+
+
+@pytest.mark.filterwarnings("ignore:Be aware that when using `ckpt_path`, callbacks used")
+@pytest.mark.filterwarnings("ignore:You're resuming from a checkpoint that ended before")
+@pytest.mark.parametrize("data", [in_order, OwnData])
+@pytest.mark.parametrize("micro_batch", [None, 8])
+@pytest.mark.parametrize("with_ramp", [True, False])
+def test_a_checkpoint_of_the_last_batch_of_an_epoch_continues_as_if_nothing_had_happened(
+    tmp_path, data, micro_batch, with_ramp
+):
+    """As ModelCheckpoint writes it where `every_n_train_steps` are those of an epoch: decay, warm-up and ramp."""
+    if micro_batch and not with_ramp:
+        pytest.skip("an option of the ramp")
+
+    def fit(*more, checkpoint=None):
+        module, rates = Somebody(), Rates()
+        ramp = BatchSizeRamp(factor=2, milestones=[1, 3], micro_batch=micro_batch)
+        both = [
+            ScaledRate("linear", base_batch_size=2, warmup_epochs=2.5),
+            RateDecay("steps", milestones=[2], factor=0.1),
+        ]
+        callbacks = [*([ramp] if with_ramp else []), *both, rates, WeightDistance(), *more]
+        train(module, data(), *callbacks, checkpoint=checkpoint, enable_checkpointing=bool(more))
+        weights = [parameter.detach().clone() for parameter in module.parameters()]
+        return module, weights, rates.found, ramp.history, callbacks[-1 - len(more)].rows
+
+    saves = ModelCheckpoint(tmp_path, "{step}", every_n_train_steps=3, save_top_k=-1)
+    module, weights, rates, history, rows = fit(saves)
+    ends = [12, 18, 24] if with_ramp else [12, 24]
+    for step in (*ends, 15):
+        again, others, found, told, measured = fit(checkpoint=tmp_path / f"step={step}.ckpt")
+        assert found == {at: rate for at, rate in rates.items() if at >= step}, step
+        assert told == history, step
+        assert [row[:4] for row in measured] == [row[:4] for row in rows], step
+        if step in ends or data is OwnData:  # in the middle of an epoch Lightning begins a DataLoader anew
+            seen, expected = ([batch for epoch in each.seen for batch in epoch] for each in (again, module))
+            assert seen == expected[len(expected) - len(seen) :], step
+            assert all(torch.equal(mine, theirs) for mine, theirs in zip(others, weights, strict=True)), step
+
+
+@pytest.mark.parametrize("data", [Stated, OwnData])
+@pytest.mark.parametrize(
+    ("other", "words"),
+    [
+        ({"factor": 2, "milestones": [1]}, "ramp.factor 4, this one 2"),
+        ({"factor": 4, "milestones": [2]}, r"ramp.milestones \[1\], this one \[2\]"),
+        ({"factor": 4, "monitor": "loss", "maximum": 64}, r"ramp.milestones \[1\], this one None"),
+    ],
+)
+def test_another_ramp_does_not_continue_a_checkpoint(tmp_path, data, other, words):
+    path = tmp_path / "some.ckpt"
+    train(Somebody(), data(), BatchSizeRamp(factor=4, milestones=[1]), max_epochs=2).save_checkpoint(path)
+    with pytest.raises(UsageError, match=f"cannot resume: the ramp of the checkpoint has {words}"):
+        train(Somebody(), data(), BatchSizeRamp(**other), checkpoint=path)
+    train(Somebody(), data(), BatchSizeRamp(factor=4.0, milestones=(1.0,)), checkpoint=path)  # the same in other types
+
+
+def test_a_checkpoint_that_does_not_say_how_it_grew_is_not_continued_with_smaller_batches(tmp_path):
+    """Those of earlier versions."""
+    path = tmp_path / "some.ckpt"
+    train(Somebody(), Stated(), BatchSizeRamp(factor=4, milestones=[1]), max_epochs=2).save_checkpoint(path)
+    state = torch.load(path, weights_only=True)
+    (name,) = [name for name in state["callbacks"] if "Ramp" in name]
+    del state["callbacks"][name]["fit"]["growth"]
+    torch.save(state, path)
+    with pytest.raises(UsageError, match="has come to batches of 32, and this one would go back to 16"):
+        train(Somebody(), Stated(), BatchSizeRamp(factor=2, milestones=[1]), checkpoint=path)
+    resumed = Somebody()
+    train(resumed, Stated(), BatchSizeRamp(factor=4, milestones=[1]), checkpoint=path)
+    assert sizes(resumed)[2:] == [[32] * 3] * 2

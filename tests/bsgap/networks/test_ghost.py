@@ -297,6 +297,8 @@ def test_a_ghost_gets_another_size():
         (lambda: ghost_batch_norm(nn.SyncBatchNorm(2), 4), "SyncBatchNorm takes its statistics over all devices"),
         (lambda: ghost_batch_norm(nn.BatchNorm3d(2), 4), "expected BatchNorm layers .* got BatchNorm3d"),
         (lambda: ghost_batch_norm(nn.BatchNorm2d(2), 0), "ghost_batch must be at least 1, got 0"),
+        (lambda: ghost_batch_norm(nn.BatchNorm2d(2), 8.0), "ghost_batch must be an integer, got 8.0"),
+        (lambda: GhostBatchNorm2d(2, size=8.0), "ghost_batch must be an integer, got 8.0"),
         (lambda: GhostBatchNorm2d(2, 4, updates="epoch"), "updates must be one of step, chunk, got 'epoch'"),
         (lambda: GhostBatchNorm2d(2, 8)(torch.randn(4, 2, 3, 3)), "8 examples does not fit the batch of 4 .* at most 4"),
         (lambda: GhostBatchNorm1d(2, 1)(torch.randn(4, 2)), "has no variance"),
@@ -327,6 +329,29 @@ def test_what_is_left_at_the_end_of_an_epoch_is_one_ghost_batch():
     without = GhostBatchNorm2d(3, 8, track_running_stats=False)
     without(values((3, 4, 4), 16).float())
     without(rest.float())
+
+
+@pytest.mark.parametrize("options", [{}, {"track_running_stats": False}], ids=["running averages", "none"])
+def test_training_before_the_conversion_does_not_let_a_size_that_never_fits_pass(options):
+    network = nn.Sequential(nn.BatchNorm2d(3, **options))
+    network(torch.randn(32, 3, 4, 4))
+    names = list(network.state_dict())
+    ghost_batch_norm(network, 512)
+    for _ in range(2):  # a second try counts as little as the first
+        with pytest.raises(UsageError, match="a ghost batch of 512 examples does not fit the batch of 32"):
+            network(torch.randn(32, 3, 4, 4))
+    ghost_batch_norm(network, 32)
+    network(torch.randn(32, 3, 4, 4))
+    network(torch.randn(5, 3, 4, 4))  # the rest
+    assert list(network.state_dict()) == names
+    resumed = ghost_batch_norm(nn.Sequential(nn.BatchNorm2d(3)), 32)
+    if not options:
+        resumed.load_state_dict(network.state_dict())
+        resumed(torch.randn(5, 3, 4, 4))
+    with pytest.raises(UsageError, match="64 examples does not fit"):  # also of one that was a ghost already
+        ghost_batch_norm(network, 64)(torch.randn(32, 3, 4, 4))
+    plain_batch_norm(network)
+    assert not {"_counted", "_trained", "size", "updates"} & vars(network[0]).keys()
 
 
 @pytest.mark.parametrize("updates", ["step", "chunk"])

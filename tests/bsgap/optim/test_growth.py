@@ -192,6 +192,12 @@ def test_an_unknown_coupling():
         ({"factor": 2, "every": 1.5, "unit": "steps"}, "ramp.every must be whole numbers where ramp.unit is steps"),
         ({"factor": 2, "milestones": [1.5], "unit": "steps"}, "ramp.milestones must be whole numbers"),
         ({"factor": 2, "every": 1, "unit": "hours"}, "ramp.unit must be epochs or steps, got 'hours'"),
+        ({"factor": 2, "every": 1, "maximum": 20.5}, "ramp.maximum must be an integer, got 20.5"),
+        ({"sizes": [16.5], "every": 1}, "ramp.sizes must be a list of batch sizes, which are integers, got [16.5]"),
+        ({"factor": 2, "milestones": 3}, "ramp.milestones must be a list of numbers of epochs, got 3"),
+        ({"factor": 2, "milestones": ["a"]}, "ramp.milestones must be a list of numbers of epochs, got ['a']"),
+        ({"factor": "2", "every": 1}, "ramp.factor must be a number, got '2'"),
+        ({"factor": 2, "every": "1"}, "ramp.every must be a number, got '1'"),
         ({"factor": 2, "every": 1, "maximum": 0}, "ramp.maximum must be at least 1 or absent, got 0"),
     ],
 )
