@@ -75,7 +75,8 @@ def fgsm(
 
     Raises:
         UsageError: No epsilon, or one that is negative or not finite; `low` above `high`; batches that are empty, have
-            inputs that are not floating point, or targets that are no classes; a loss that is not finite.
+            inputs that are not floating point, or targets that are no classes; a loss that is not finite or not
+            deterministic.
 
     >>> _ = torch.manual_seed(0)
     >>> line = nn.Linear(1, 2, bias=False)
@@ -96,9 +97,11 @@ def fgsm(
         examples = 0
         for batch in fixed:
             inputs, targets = placed(batch, where)
-            signs, value, hits = _signs(model, inputs, targets, loss)
+            signs, value, outputs = _signs(model, inputs, targets, loss)
+            if not examples:
+                _check_deterministic(model, inputs, targets, loss, outputs, value.item())
             sums[0] += value * len(targets)
-            right[0] += hits
+            right[0] += (outputs.argmax(1) == targets).sum()
             still += (signs.flatten(1) == 0).all(1).sum()
             examples += len(targets)
             for place, epsilon in enumerate(sizes, start=1):
@@ -133,7 +136,7 @@ def _moved(
 
 
 def _signs(model: nn.Module, inputs: Any, targets: Tensor, loss: Loss) -> tuple[Tensor, Tensor, Tensor]:
-    """sign(∇_x L) `[m, ...]` of a batch, and its mean loss and the number of right answers without an attack."""
+    """sign(∇_x L) `[m, ...]` of a batch, and its mean loss and outputs `[m, classes]` without an attack."""
     if not (isinstance(inputs, Tensor) and inputs.is_floating_point()):
         kind = str(inputs.dtype) if isinstance(inputs, Tensor) else type(inputs).__name__
         raise UsageError(f"the attack changes inputs along a gradient: they must be floating point, got {kind}.")
@@ -150,4 +153,24 @@ def _signs(model: nn.Module, inputs: Any, targets: Tensor, loss: Loss) -> tuple[
             raise UsageError("the loss does not depend on the inputs: check that the model uses them.")
         # The sum, not the mean: a factor 1/m more could take the smallest gradients below what float32 holds.
         (gradient,) = torch.autograd.grad(value * len(targets), leaf)
-    return gradient.sign(), value.detach().double(), (outputs.argmax(1) == targets).sum()
+    return gradient.sign(), value.detach().double(), outputs.detach()
+
+
+@torch.no_grad()
+def _check_deterministic(
+    model: nn.Module, inputs: Tensor, targets: Tensor, loss: Loss, outputs: Tensor, value: float
+) -> None:
+    """Pass a batch, which gave `outputs` and the loss `value`, once more and compare.
+
+    Raises:
+        UsageError: Outputs or loss of the two differ.
+    """
+    again = model(inputs)
+    second = mean_loss(loss, again, targets).item()
+    size, gap = torch.linalg.vector_norm(outputs).item(), torch.linalg.vector_norm(outputs - again).item()
+    # The loss of a very sure network is tiny, and its relative rounding large.
+    if math.isfinite(value) and (gap > 1e-4 * size or abs(value - second) > 1e-4 * max(abs(value), 1e-2)):
+        raise UsageError(
+            f"the loss is not deterministic: twice the same examples gave {value:.9g} and {second:.9g}, outputs"
+            f" {gap:.3g} apart (norm {size:.3g}). Switch off what draws random numbers in the model or the loss."
+        )

@@ -121,7 +121,8 @@ def spectral_density(
             not deterministic.
     """
     started = time.perf_counter()
-    _check_options(probes, steps, broadening, points)
+    check_probes(probes, steps)
+    _check_grid(broadening, points)
     draws = generator(seed, "density")
     with curvature(model, batches, loss=loss, statistics=statistics, matrix=matrix, double=double) as product:
         rules = [_rule(product, steps, draws) for _ in range(probes)]
@@ -168,11 +169,24 @@ def _broadened(
     return sigma, grid, density
 
 
-def _check_options(probes: int, steps: int, broadening: float, points: int) -> None:
+def check_probes(probes: int, steps: int, prefix: str = "") -> None:
+    """Refuse numbers of probes and steps that give no density.
+
+    Args:
+        probes: Random vectors.
+        steps: Lanczos steps for each.
+        prefix: What the names of the two begin with where the user gave them.
+
+    Raises:
+        UsageError: One of them is below 1.
+    """
     if probes < 1:
-        raise UsageError(f"probes must be at least 1, got {probes}.")
+        raise UsageError(f"{prefix}probes must be at least 1, got {probes}.")
     if steps < 1:
-        raise UsageError(f"steps must be at least 1, got {steps}.")
+        raise UsageError(f"{prefix}steps must be at least 1, got {steps}.")
+
+
+def _check_grid(broadening: float, points: int) -> None:
     if not (broadening > 0 and math.isfinite(broadening)):
         raise UsageError(f"broadening must be positive and finite, got {broadening}.")
     least = math.ceil(1 / broadening + 2 * REACH) + 1  # one point a width: the sum of a bell is then its integral

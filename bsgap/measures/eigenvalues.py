@@ -126,7 +126,7 @@ def top_eigenvalues(
             deterministic.
     """
     started = time.perf_counter()
-    _check_options(k, order, tolerance, most_products, most_vectors, block)
+    check_search(k, order, tolerance, most_products, most_vectors, block)
     with curvature(model, batches, loss=loss, statistics=statistics, matrix=matrix, double=double) as product:
         if k > product.size:
             raise UsageError(f"k must be at most the {product.size} trainable parameters, got {k}.")
@@ -166,9 +166,14 @@ def top_eigenvalues(
         )
 
 
-def _check_options(
-    k: int, order: str, tolerance: float, most_products: int, most_vectors: int | None, block: int
+def check_search(
+    k: int, order: str, tolerance: float, most_products: int, most_vectors: int | None = None, block: int = 1
 ) -> None:
+    """Refuse options of `top_eigenvalues` that no model could be measured with.
+
+    Raises:
+        UsageError: One is out of range or unknown.
+    """
     if k < 1:
         raise UsageError(f"k must be at least 1, got {k}.")
     if order not in get_args(Order):

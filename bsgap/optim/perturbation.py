@@ -3,6 +3,8 @@
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from numbers import Real
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -132,12 +134,16 @@ def check_radius(rho: float, eta: float | None) -> None:
     """Refuse a ball that is none.
 
     Raises:
-        UsageError: ρ or η is negative or not finite.
+        UsageError: ρ or η is no number, negative, or not finite.
     """
-    if not 0 <= rho < math.inf:
-        raise UsageError(f"SAM: rho must be 0 or more, got {rho}. 0 is the base optimizer alone, 0.05 is usual.")
-    if eta is not None and not 0 <= eta < math.inf:
-        raise UsageError(f"SAM: eta must be 0 or more, or absent, got {eta}. The ASAM of the paper's code has 0.01.")
+    if not _is_length(rho):
+        raise UsageError(f"SAM: rho must be 0 or more, got {rho!r}. 0 is the base optimizer alone, 0.05 is usual.")
+    if eta is not None and not _is_length(eta):
+        raise UsageError(f"SAM: eta must be 0 or more, or absent, got {eta!r}. The ASAM of the paper's code has 0.01.")
+
+
+def _is_length(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool) and 0 <= value < math.inf
 
 
 def _joint_norm(tensors: Sequence[Tensor]) -> Tensor:

@@ -31,9 +31,12 @@ class SAM(Optimizer):
     `step` needs a closure and evaluates it twice; it clears the gradient itself. Under Lightning nothing else is to be
     done, whether the optimization is automatic or manual. The second pass leaves BatchNorm's statistics, all other
     buffers, and metrics alone, and logs nothing; it draws the same random numbers as the first, so dropout has the same
-    mask. Only the gradient of the base's step is clipped and shown to `on_before_optimizer_step`, and the loss is that
-    of the first pass. Over several devices both passes are synchronised: ε is that of the whole batch. Accumulation by
-    Lightning, and a gradient scaler (precision 16-mixed), are refused: neither lets a gradient be taken twice.
+    mask. The hooks `on_before_backward`, `on_after_backward` and `on_before_zero_grad` run for both passes, and metrics
+    that the module keeps in a plain list or dict, not as submodules, count a batch twice. Only the gradient of the
+    base's step is clipped and shown to `on_before_optimizer_step`, and the loss is that of the first pass. A loss that
+    is NaN from the start is no error: it trains on as with the base optimizer. Over several devices both passes are
+    synchronised: ε is that of the whole batch. Accumulation by Lightning, and a gradient scaler (precision 16-mixed),
+    are refused: neither lets a gradient be taken twice.
 
     Which weights ASAM scales: Kwon's code takes T = |w| + η for parameters whose names contain "weight", and T = 1 for
     others. An optimizer knows no names, so here it is tensors of more than one dimension. The two differ for the gains
@@ -119,7 +122,8 @@ class SAM(Optimizer):
             closure: Computes the loss, calls `backward` on it, and returns it.
 
         Raises:
-            UsageError: There is no closure, it gives no gradient, or it is a part of an accumulated batch.
+            UsageError: There is no closure, it gives no gradient, no weight requires one, or it is a part of an
+                accumulated batch.
         """
         if self.rho == 0:
             return self.base.step(closure)
@@ -131,6 +135,7 @@ class SAM(Optimizer):
             )
         request = request_of(closure)
         _check_whole(request)
+        self._check_trainable()
         loss = request.finished(lambda: self._gradient(request))
         self.base.step()
         return loss
@@ -206,6 +211,13 @@ class SAM(Optimizer):
         """
         self._check_group(param_group)
         self.base.add_param_group(param_group)
+
+    def _check_trainable(self) -> None:
+        if not any(weight.requires_grad for group in self.param_groups for weight in group["params"]):
+            raise UsageError(
+                "SAM: no weight of the optimizer requires a gradient, so there is nothing to train. Set"
+                " requires_grad=True on some of them, or give the optimizer those that are trained."
+            )
 
     @staticmethod
     def _check_group(group: dict[str, Any]) -> None:

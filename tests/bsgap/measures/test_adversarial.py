@@ -175,6 +175,19 @@ def test_what_cannot_be_attacked_is_refused(model, batches, message):
         fgsm(model, batches, 0.1)
 
 
+def test_a_network_that_draws_random_numbers_is_refused():
+    class Noisy(nn.Linear):
+        def forward(self, inputs):
+            return super().forward(inputs) + 0.01 * torch.randn(2)
+
+    batches = [(torch.ones(2, 2), torch.tensor([0, 1]))]
+    with pytest.raises(UsageError, match="the loss is not deterministic: twice the same examples gave") as error:
+        fgsm(Noisy(2, 2), batches, 0.1)
+    assert "\n" not in str(error.value)
+    with pytest.raises(UsageError, match="the loss is not deterministic"):
+        fgsm(nn.Linear(2, 2), batches, 0.1, loss=lambda *pair: cross_entropy(*pair) * (1 + torch.rand(())))
+
+
 def test_a_network_that_ignores_its_inputs_is_refused():
     class Constant(nn.Module):
         def forward(self, inputs):

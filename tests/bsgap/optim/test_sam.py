@@ -350,12 +350,34 @@ def test_a_closure_without_a_gradient_is_refused():
     optimizer.step(lambda: None)  # as where Lightning skips a batch
 
 
+def test_weights_that_are_all_frozen_are_refused_before_the_closure():
+    network = model().requires_grad_(False)
+    optimizer = SAM(network.parameters(), BASES["sgd"])
+    with pytest.raises(UsageError, match="SAM: no weight of the optimizer requires a gradient") as error:
+        optimizer.step(lambda: pytest.fail("the closure was called"))
+    assert "\n" not in str(error.value)
+    network[0].weight.requires_grad_(True)
+    train(network, optimizer, batches(1))
+
+
+def test_a_loss_of_nan_trains_on_as_with_the_base():
+    found = []
+    for build in (BASES["sgd"], lambda weights: SAM(weights, BASES["sgd"])):
+        network = model()
+        losses = train(network, build(network.parameters()), [(batches(1)[0][0] * torch.nan, batches(1)[0][1])])
+        found.append((losses, [p.isnan().all().item() for p in network.parameters()]))
+    assert str(found[0]) == str(found[1])
+
+
 @pytest.mark.parametrize(
     ("options", "told"),
     [
         ({"rho": -0.1}, "rho must be 0 or more, got -0.1"),
         ({"rho": float("nan")}, "rho must be 0 or more, got nan"),
         ({"rho": float("inf")}, "rho must be 0 or more, got inf"),
+        ({"rho": "0.05"}, "rho must be 0 or more, got '0.05'"),
+        ({"rho": None}, "rho must be 0 or more, got None"),
+        ({"eta": "0.01"}, "eta must be 0 or more, or absent, got '0.01'"),
         ({"eta": -1.0}, "eta must be 0 or more, or absent, got -1.0"),
         ({"base": torch.optim.LBFGS}, "LBFGS evaluates its closure itself"),
         ({"base": lambda weights: SAM(weights, BASES["sgd"])}, "the base is SAM itself"),
