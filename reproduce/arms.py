@@ -6,7 +6,7 @@ papers that change the batch size or the rate while training goes on are all of 
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -15,10 +15,13 @@ import pandas as pd
 from bsgap.analysis import Interval, mean_interval, paired_interval
 from bsgap.errors import UsageError
 from reproduce import drawing
+from reproduce.claims import Claim
 from reproduce.results import Results
 from reproduce.study import Plan, Scalar, Trial
 
 PER_CENT = ("train_accuracy", "test_accuracy", "train_error", "test_error")
+UNJUDGED = "; not judged: "
+"""Between the rule of a claim and what is said beside it; the report's sections print the latter."""
 COLUMNS = ("panel", "problem", "arm", "key", "seed", "step", "epoch", "examples", "value", "diverged")
 
 
@@ -198,6 +201,11 @@ def compared(
 def averaged(values: Mapping[int, float]) -> Interval | None:
     """The interval of the mean over seeds; None where there are none."""
     return mean_interval(dict(values)) if values else None
+
+
+def beside(claim: Claim, words: str) -> Claim:
+    """The claim with numbers at the end of its rule that put its verdict in place without deciding it."""
+    return replace(claim, rule=f"{claim.rule}{UNJUDGED}{words}") if words else claim
 
 
 def mean_and_spread(values: Iterable[float]) -> str:

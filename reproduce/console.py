@@ -30,8 +30,8 @@ def print_plan(console: Console, runner: Runner, workers: int) -> None:
         console.print(f"  {network}: {counted(plan.seeds[network], 'seed')}")
     for network, reason in plan.not_run.items():
         console.print(f"  {network}: not run ({escape(reason)})", style="bright_black")
-    table = Table("figure or table", "runs", "of them new", box=None, pad_edge=False, header_style="bold")
-    seen: set[str] = set()
+    table = Table("figure or table", "runs", "further", box=None, pad_edge=False, header_style="bold")
+    seen: set[str] = set()  # runs of the artifacts above; the last column counts those that come on top
     asked = 0
     for artifact in artifacts(runner.study, plan):
         ids = {results.id(trial) for trial in artifact.runs(plan, results)}

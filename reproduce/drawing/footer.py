@@ -38,7 +38,7 @@ class Footer:
             f"scale {self.scale}",
             self.data,
             self.seeds if isinstance(self.seeds, str) else f"{self.seeds} seed{'s' if self.seeds != 1 else ''}",
-            f"BatchNorm: {self.statistics} statistics" if self.statistics else "",
+            f"BatchNorm in evaluation: {self.statistics} statistics" if self.statistics else "",
             self.machine,
             f"not run: {', '.join(self.not_run)}" if self.not_run else "",
             *self.notes,

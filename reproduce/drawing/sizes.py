@@ -15,6 +15,11 @@ from reproduce.drawing.bounds import Direction
 from reproduce.drawing.powers import power_axis
 from reproduce.drawing.style import GREY, legend, panel_title, panels, plain_if_short, styled
 
+REPORTED: dict[str, Any] = {
+    "linestyle": (0, (1, 1.5)), "linewidth": 0.7, "markerfacecolor": "white", "markersize": 3.6,
+}  # fmt: skip
+"""How reported numbers differ from one's own of the same arm."""
+
 
 @styled
 def against_size(
@@ -88,9 +93,8 @@ def against_size(
             if len(paper):
                 axis.errorbar(
                     paper["batch"].astype(float), paper["mean"].astype(float),
-                    yerr=deviations * paper["std"].astype(float).fillna(0.0).to_numpy(), color=style["color"],
-                    linestyle=(0, (1, 1.5)), linewidth=0.7, marker=style["marker"], markerfacecolor="white",
-                    markersize=3.6, elinewidth=0.7, capsize=1.5, capthick=0.7, zorder=2.5,
+                    yerr=deviations * paper["std"].astype(float).fillna(0.0).to_numpy(), **style | REPORTED,
+                    elinewidth=0.7, capsize=1.5, capthick=0.7, zorder=2.5,
                 )  # fmt: skip
             gone = lost[here.index].groupby(here["batch"]).agg(["sum", "count"])
             gone = gone[gone["sum"] > 0]
@@ -136,13 +140,11 @@ def _handles(
 ) -> list[Line2D]:
     found = []
     for index, arm in enumerate(arms):
-        hollow: dict[str, Any] = {} if (frame["arm"] == arm).any() else {"markerfacecolor": "white", "linewidth": 0.7}
-        found.append(Line2D([], [], **look(index), label=arm, **hollow))
-    if len(reported):
-        found.append(
-            Line2D([], [], color=GREY, linestyle=(0, (1, 1.5)), linewidth=0.7, marker="o", markerfacecolor="white",
-                   markersize=3.6, label=reported_label)
-        )  # fmt: skip
+        style = look(index)
+        if (frame["arm"] == arm).any():
+            found.append(Line2D([], [], **style, label=arm))
+        if (reported["arm"] == arm).any():  # as it is drawn: a grey one would stand for none of them
+            found.append(Line2D([], [], **style | REPORTED, label=f"{arm}, {reported_label}"))
     if lost:
         found.append(Line2D([], [], **bounds.cross(GREY), label="diverged"))
     return found

@@ -27,7 +27,7 @@ PARTS = (
     "scale demo",
     "F1 on digits (analogue)",
     "3 seeds",
-    "BatchNorm: batch",
+    "BatchNorm in evaluation: batch",
     "2-core CPU",
     "not run: F2, C4",
     "a note",

@@ -50,7 +50,7 @@ def test_every_figure_is_labelled_and_nothing_overlaps(name):
     titles = [axis.get_title() for axis in figure.axes if axis.get_title()]
     assert len(titles) == {"one panel": 1, "five panels": 5, "surface": 1}.get(name.split(", ")[-1], 4)
     assert figure.get_figwidth() * 72.27 == pytest.approx(252 if len(titles) == 1 else 516)
-    assert "BatchNorm: running statistics" in figure._supxlabel.get_text().replace("\n", " ")
+    assert "BatchNorm in evaluation: running statistics" in figure._supxlabel.get_text().replace("\n", " ")
 
 
 def test_titles_stand_above_their_panels_within_the_page():

@@ -42,7 +42,7 @@ def _error(plan: Plan, results: Results, name: str) -> Iterator[Claim]:
         f"adabatch-ahead-{name.lower()}",
         f"{label}: the adaptive batch ends ahead of the large one, which has the size that it grows to, at the same "
         "start rate",
-        "CIFAR experiments", "large, fixed batch falls behind (N)",
+        "CIFAR experiments", None,
         compared(adaptive, errors(plan, results, name, LARGE)),
         quantity="test error at the end, adaptive minus large, fixed, percentage points",
         minimal=AHEAD, direction="less", scale=plan.scale,

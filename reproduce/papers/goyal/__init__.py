@@ -56,12 +56,13 @@ def _notes(plan: Plan) -> list[str]:
         sizes, examples = sizes_of(plan.scale, name), PROBLEMS[plan.scale][name].examples
         if plan.scale != "paper":
             notes.append(
-                f"The tables of warm-ups and rules are taken at batch {sizes.large}, {sizes.large // sizes.base} times "
-                f"the base, where an epoch has {examples // sizes.large} steps; the paper's are at 8192, 32 times its "
-                "base, where it has 156, and which is at its knee. Where ours lies beyond the knee, the claims on "
-                "warm-ups and rules say so: there the linear rule itself no longer keeps the error. That a larger "
-                f"batch leaves the error alone is tested at {sizes.flat}, where an epoch has {examples // sizes.flat} "
-                "steps."
+                f"The tables of warm-ups and rules are taken at batch {sizes.large}, {sizes.large // sizes.base} "
+                f"times the base, where an epoch has {examples // sizes.large} steps; the paper's are at 8192, 32 "
+                "times its base, where it has 156, and which is at its knee. Where ours lies beyond the knee, the "
+                "claims on warm-ups and rules say so: there the linear rule itself no longer keeps the error. Where "
+                "the knee is at the base, warm-ups and rules are tested at one batch size beyond it and at none up "
+                f"to it. That a larger batch leaves the error alone is tested at {sizes.flat}, where an epoch has "
+                f"{examples // sizes.flat} steps."
             )
     few = [name for name in plan.networks if plan.seeds[name] < MIN_SEEDS]
     if few:

@@ -56,10 +56,11 @@ ARTIFACTS = (
     ),
     Artifact(
         "sweep", "Error, steps and rate at every batch size",
-        "The numbers of Fig. 1. “Above the base”: the seed-paired difference in points with its 95 % interval; the "
-        "last column says whether its mean, and that of every smaller batch size, is within the declared points: the "
-        "last yes is the knee. Reported: means and deviations over five runs, from the legends of the paper's Fig. 3 "
-        "and Table 3a; their differences to the base are derived from those means.",
+        "The numbers of the figure of error against batch size. “Above the base”: the seed-paired difference in "
+        "points with its 95 % interval; the last column says whether its mean, and that of every smaller batch size, "
+        "is within the declared points: the last yes is the knee. Reported: means and deviations over five runs, "
+        "from the legends of the paper's Fig. 3 and Table 3a; their differences to the base are derived from those "
+        "means.",
         "table", _sweep, _nothing, tables.sweep,
     ),
     Artifact(
@@ -84,8 +85,8 @@ ARTIFACTS = (
     ),
     Artifact(
         "fig3", "Training and test error by epoch",
-        "Error on a fixed sample of training examples and on the test set, after every epoch, at every batch size of "
-        "Fig. 1. The paper sets each batch size against the base in a panel of its own, with the training error alone.",
+        "Error on a fixed sample of training examples and on the test set, after every epoch, at every batch size that "
+        "was run. The paper sets each one against the base in a panel of its own, with the training error alone.",
         "figure", _sweep, _nothing, figures.curves,
     ),
 )  # fmt: skip

@@ -73,7 +73,10 @@ def _at_large(plan: Plan, results: Results, name: str, sizes: Sizes) -> str:
     """Where a claim is judged, and whether that is beyond the knee: the paper's large batch is at its knee."""
     bend = knee_of(plan, results, name)
     beyond = bend is not None and any(step.batch == sizes.large and not step.level for step in bend.steps)
-    return f"at batch {sizes.large}" + (", which lies beyond the knee" if beyond else "")
+    if bend is None or not beyond:
+        return f"at batch {sizes.large}"
+    untested = ", itself at the base, so that no scaled rate is tested up to it" if bend.batch == sizes.base else ""
+    return f"at batch {sizes.large}, which lies beyond the knee{untested}"
 
 
 def _warm_up(plan: Plan, results: Results, name: str, sizes: Sizes) -> list[Claim]:

@@ -60,14 +60,14 @@ ARTIFACTS = (
     ),
     Artifact(
         "diffusion", "The laws of distance and time compared",
-        "The distances of Fig. 2 by least squares. s: slope of a + s ln t, distance for each e-fold of the steps, mean "
-        "± standard deviation over seeds. R² of that logarithm and of the best power law c t^p, two parameters each, "
-        "and p: means over seeds; a random walk without a potential has p = 0.5. All fits end where the rate first "
-        "falls, but for the first s, which ends at the last step that every batch size takes at its initial rate. The "
-        f"claims are judged on the fits from step {MEMORY} on; those from the second epoch on (of the adapted regime, "
-        "from as many updates on as the small batch has by then), after the loss has fallen fast, are a further "
-        "reading. A logarithm may beat every power although p is large, where the distance rises steeply first and "
-        "flattens then.",
+        "The drawn distances from the start, fitted by least squares. s: slope of a + s ln t, distance for each "
+        "e-fold of the steps, mean ± standard deviation over seeds. R² of that logarithm and of the best power law "
+        "c t^p, two parameters each, and p: means over seeds; a random walk without a potential has p = 0.5. All fits "
+        "end where the rate first falls, but for the first s, which ends at the last step that every batch size "
+        f"takes at its initial rate. The claims are judged on the fits from step {MEMORY} on; those from the second "
+        "epoch on (of the adapted regime, from as many updates on as the small batch has by then), after the loss "
+        "has fallen fast, are a further reading. A logarithm may beat every power although p is large, where the "
+        "distance rises steeply first and flattens then.",
         "table", walking, _nothing, tables.diffusion,
     ),
 )  # fmt: skip

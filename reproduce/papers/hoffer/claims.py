@@ -88,20 +88,22 @@ def _walk(plan: Plan, results: Results) -> Iterator[Claim]:
     yield Claim.judged(
         "hoffer-log-time", f"{label}: the distance of the weights from their start grows like the logarithm of time",
         "Fig. 2", "~ log t (N)", arms.averaged(averaged(plan, results, "r_squared")), minimal=EXPLAINED,
-        direction="greater", scale=scale, quantity=f"{label}: R² of a + s ln t {_FIT}, mean over the arms of Fig. 2",
+        direction="greater", scale=scale,
+        quantity=f"{label}: R² of a + s ln t {_FIT}, mean over the arms of the figure of distances",
     )  # fmt: skip
     yield Claim.judged(
         "hoffer-log-power", f"{label}: a logarithm of time describes the distance better than any power of it",
         "Fig. 2", "~ log t (N)", arms.compared(averaged(plan, results, "unexplained"), 1.0, "ratio"), minimal=BETTER,
         direction="greater", scale=scale,
         quantity=f"{label}: variance of the distance that c t^p leaves unexplained over what a + s ln t does (two "
-        f"parameters each, least squares), {_FIT}, geometric mean over the arms of Fig. 2, ratio",
+        f"parameters each, least squares), {_FIT}, geometric mean over the arms of the figure of distances, ratio",
     )  # fmt: skip
     yield Claim.judged(
         "hoffer-slow", f"{label}: the weights move away slower than in a random walk without a potential", "Fig. 2",
         "~ log t (N)", arms.averaged(averaged(plan, results, "power")), minimal=WALK,
         direction="less", scale=scale,
-        quantity=f"{label}: exponent p of c t^p {_FIT}, mean over the arms of Fig. 2; a random walk has 0.5",
+        quantity=f"{label}: exponent p of c t^p {_FIT}, mean over the arms of the figure of distances; a "
+        "random walk has 0.5",
     )  # fmt: skip
     rate = f"{label}: exponent b of s ~ m^b, s the slope of the distance over ln t {_FIT}, m the batch size "
     yield Claim.judged(

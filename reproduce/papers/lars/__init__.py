@@ -3,7 +3,7 @@
 from bsgap.analysis import MIN_SEEDS
 from reproduce.papers.lars.artifacts import ARTIFACTS
 from reproduce.papers.lars.claims import FALL, every_claim
-from reproduce.papers.lars.problems import PAIRS
+from reproduce.papers.lars.problems import PAIRS, Pair
 from reproduce.papers.lars.trials import pair
 from reproduce.study import Plan, Study
 
@@ -32,6 +32,13 @@ def _notes(plan: Plan) -> list[str]:
         "BatchNorm takes its statistics over micro-batches of one size at every batch size, so that the batch size "
         "changes the gradient alone. An epoch drops its last, smaller batch.",
     ]
+    for name in plan.networks:
+        chosen = pair(plan, name)
+        notes.append(
+            f"The claims on accuracy are judged at {name}'s largest batch size, {_steps(chosen, -1)}; at the base, "
+            f"{_steps(chosen, 0)}. Where so few updates are too few for either method, their verdicts say little of "
+            "LARS: the table has every batch size."
+        )
     analogues = [pair(plan, name).plain.data for name in plan.networks if "analogue" in pair(plan, name).plain.data]
     if analogues:
         notes.append(
@@ -54,6 +61,12 @@ def _notes(plan: Plan) -> list[str]:
     if few:
         notes.append(f"With fewer than {MIN_SEEDS} seeds ({', '.join(few)}) a claim is inconclusive by its rule.")
     return notes
+
+
+def _steps(chosen: Pair, place: int) -> str:
+    """A batch size of a problem and the steps that it leaves."""
+    batch = chosen.batches[place]
+    return f"{batch}, {chosen.steps(batch)} steps an epoch and {chosen.updates(batch)} updates in all"
 
 
 STUDY = Study(

@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from reproduce.arms import compared
+from reproduce.arms import beside, compared, mean_and_spread
 from reproduce.claims import Claim
 from reproduce.papers.lars import facts
-from reproduce.papers.lars.problems import LARS, SGD
+from reproduce.papers.lars.problems import LARS, METHODS, SGD
 from reproduce.papers.lars.trials import accuracies, norm_frame, pair
 from reproduce.results import Results
 from reproduce.study import Plan
@@ -59,13 +59,28 @@ def _accuracy(plan: Plan, results: Results, name: str) -> list[Claim]:
             quantity=f"{label}: test accuracy at batch {base} without LARS minus that at {largest} with it, {_RANDOM}",
             minimal=FALL, direction="less", scale=plan.scale,
         ),
-        Claim.judged(
-            f"lars-ahead-{name.lower()}", f"{name}: at a large batch LARS is ahead of training without it",
-            "accuracy against batch", None, compared(scaled, naive),
-            quantity=f"{label}: test accuracy at batch {largest}, with LARS minus without, {_RANDOM}",
-            minimal=AHEAD, scale=plan.scale,
+        beside(
+            Claim.judged(
+                f"lars-ahead-{name.lower()}", f"{name}: at a large batch LARS is ahead of training without it",
+                "accuracy against batch", None, compared(scaled, naive),
+                quantity=f"{label}: test accuracy at batch {largest}, with LARS minus without, {_RANDOM}",
+                minimal=AHEAD, scale=plan.scale,
+            ),
+            _below(plan, results, name),
         ),
     ]  # fmt: skip
+
+
+def _below(plan: Plan, results: Results, name: str) -> str:
+    """What both methods reach at the two largest batch sizes: at the largest both may have too few updates to learn."""
+    chosen, rows = pair(plan, name), []
+    for batch in chosen.batches[-2:]:
+        found = {label: accuracies(plan, results, name, method, batch) for method, label in METHODS.items()}
+        if not all(found.values()):
+            return ""
+        levels = " and ".join(f"{mean_and_spread(values.values())} {label}" for label, values in found.items())
+        rows.append(f"at batch {batch} ({chosen.updates(batch)} updates) {levels}")
+    return f"test accuracies in per cent are {'; '.join(rows)}"
 
 
 def _ratios(plan: Plan, results: Results, name: str) -> Claim:

@@ -28,6 +28,18 @@ class Pair:
         """The problem without LARS, for what both have in common."""
         return self.problems[SGD]
 
+    def steps(self, batch: int) -> int:
+        """Optimizer steps of an epoch, which drops its last, smaller batch."""
+        return self.plain.examples // batch
+
+    def updates(self, batch: int) -> int:
+        """Optimizer steps of a run.
+
+        >>> PAIRS["laptop"]["AlexNet"].updates(2048)
+        48
+        """
+        return self.steps(batch) * self.plain.epochs
+
 
 def key(method: str, batch: int) -> str:
     """Name of an arm: `lars-2048`."""

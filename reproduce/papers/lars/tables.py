@@ -28,7 +28,7 @@ def accuracy(plan: Plan, results: Results) -> Drawn | None:
             if not any(found.values()):
                 continue
             rows.append({
-                "problem": chosen.plain.label, "batch": batch, "steps an epoch": chosen.plain.examples // batch,
+                "problem": chosen.plain.label, "batch": batch, "steps an epoch": chosen.steps(batch),
                 **{METHODS[method]: arms.mean_and_spread(values.values()) for method, values in found.items()},
                 "difference": arms.signed(arms.compared(found[LARS], found[SGD])),
             })  # fmt: skip

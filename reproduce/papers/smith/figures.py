@@ -1,6 +1,7 @@
 """The figures of Smith et al.: the frame that each draws, from runs."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -12,7 +13,7 @@ from reproduce.results import Results
 from reproduce.study import Plan
 
 Drawn = tuple[Figure, pd.DataFrame]
-EPOCHS, UPDATES = "by epochs", "by updates"
+EPOCHS, UPDATES = "By epochs", "By updates"
 TEST, ERROR = "test_error", "Test error (%, log)"
 X_LABELS = {EPOCHS: "Epochs", UPDATES: "Updates (optimizer steps)"}
 
@@ -37,10 +38,11 @@ def schedules(plan: Plan, results: Results) -> Drawn | None:
         PANELS["noise"]: "Noise scale $g$ (log)",
     }  # fmt: skip
     chosen = SCHEDULES[plan.scale]
+    # the schedules are the same for all seeds, so those of one are drawn
+    footer = replace(_footer(plan, results, (MAIN,), _sizes(plan)), seeds="as logged by the runs of the first seed")
     figure = drawing.arm_curves(
-        frame, _footer(plan, results, (MAIN,), "as logged by the runs of the first seed", _sizes(plan)), y_label=labels,
-        log_y=True, drawstyle="steps-post", marks=dict.fromkeys(PANELS.values(), chosen.milestones),
-        marks_label="milestones",
+        frame, footer, y_label=labels, log_y=True, drawstyle="steps-post",
+        marks=dict.fromkeys(PANELS.values(), chosen.milestones), marks_label="milestones",
     )  # fmt: skip
     return figure, frame
 
@@ -94,7 +96,7 @@ def optimizers(plan: Plan, results: Results) -> Drawn | None:
         return None
     figure = drawing.arm_curves(
         frame, _footer(plan, results, list(dict.fromkeys(frame["problem"])), _sizes(plan), of=OTHERS[1:]),
-        y_label=ERROR, log_y=True,
+        y_label=ERROR, log_y=True, titles={name: name[:1].upper() + name[1:] for name in frame["panel"].unique()},
     )  # fmt: skip
     return figure, frame
 

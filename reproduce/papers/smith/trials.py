@@ -83,6 +83,25 @@ def loss_ratios(plan: Plan, results: Results, key: str, other: str, after: float
     return found
 
 
+def parting(plan: Plan, results: Results, key: str, other: str, after: float) -> tuple[float, float] | None:
+    """The epoch past `after` at which the training losses of two arms part most, and their ratio there.
+
+    The ratio is the geometric mean over seeds. None where no run of both has a loss above 0.
+    """
+    one, two = losses(plan, results, key, after), losses(plan, results, other, after)
+    logs: dict[float, list[float]] = {}
+    for seed in set(one) & set(two):
+        for epoch in set(one[seed]) & set(two[seed]):
+            pair = one[seed][epoch], two[seed][epoch]
+            if min(pair) > 0 and math.isfinite(sum(pair)):
+                logs.setdefault(epoch, []).append(math.log(pair[0] / pair[1]))
+    means = {epoch: math.fsum(values) / len(values) for epoch, values in sorted(logs.items())}
+    if not means:
+        return None
+    epoch = max(means, key=lambda epoch: abs(means[epoch]))
+    return epoch, math.exp(means[epoch])
+
+
 def schedule_frame(plan: Plan, results: Results) -> pd.DataFrame:
     """What the runs of the first seed did: panel (a key of `PANELS`), arm, key, seed, epoch, value, one row an epoch.
 

@@ -1,10 +1,9 @@
-import contextlib
 import csv
-from dataclasses import replace
 
 import pytest
 import pytorch_lightning as pl
 import torch
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from pytorch_lightning.loggers import CSVLogger
 from torch import nn
@@ -13,7 +12,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from bsgap.callbacks import LossLandscape, landscape, landscape_picture
 from bsgap.errors import UsageError
-from bsgap.measures import random_direction, surface
+from bsgap.measures import Surface, random_direction, surface
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.*does not have many workers"),
@@ -106,24 +105,29 @@ def test_the_title_names_every_seed(fit, monkeypatch, dimensions, seeds):
 
 
 @pytest.mark.parametrize("centre", [(0.0, 0.0), (0.5, -0.3), (-1.0, -1.0)])
-def test_no_label_of_a_level_is_cut_off_by_the_rim(fit, monkeypatch, tmp_path, centre):
-    callback = LossLandscape(points=3, dimensions=2)
-    fit(callback, epochs=1)
-    steps = [index / 10 - 1 for index in range(21)]
+def test_no_label_of_a_level_is_cut_off_by_the_rim(monkeypatch, tmp_path, centre):
+    steps = tuple(index / 10 - 1 for index in range(21))
     losses = [[0.01 + 100 * ((a - centre[0]) ** 2 + (b - centre[1]) ** 2) for b in steps] for a in steps]
-    found = replace(callback.results[0], alphas=steps, betas=steps, losses={"train": losses})
-    figures = []
-    monkeypatch.setattr(Figure, "savefig", lambda figure, *args, **options: figures.append(figure))
-    with contextlib.suppress(FileNotFoundError):  # nothing was saved
-        landscape_picture.draw(found, tmp_path / "x", "title")
-    figures[0].draw_without_rendering()
-    (axis, _), renderer = figures[0].axes, figures[0].canvas.get_renderer()
+    found = Surface(steps, steps, {"train": losses}, {"train": losses}, {"train": 0.01}, "running", 50, 441)
+    figures, save = [], Figure.savefig
+    monkeypatch.setattr(Figure, "savefig", lambda self, *args, **kw: figures.append(self) or save(self, *args, **kw))
+    landscape_picture.draw(found, tmp_path / "x", "title")
+    canvas = FigureCanvasAgg(figures[0])
+    canvas.draw()
+    axis = figures[0].axes[0]
     labels = [text for text in axis.texts if text.get_text()]
     assert len(labels) >= 2
     for label in labels:
-        box = label.get_window_extent(renderer)
+        box = label.get_window_extent(canvas.get_renderer())
         assert axis.bbox.contains(box.x0, box.y0), label
         assert axis.bbox.contains(box.x1, box.y1), label
+
+
+def test_a_label_near_the_rim_is_dropped():
+    found = Surface((0.0, 1.0), (-2.0, 2.0), {}, {}, {}, "running", 1, 4)
+    assert landscape_picture._inside((0.1, 0.0), found)
+    for place in ((0.05, 0.0), (0.95, 0.0), (0.5, -1.8), (0.5, 1.8)):
+        assert not landscape_picture._inside(place, found)
 
 
 def test_folder_of_ones_own(fit, tmp_path):

@@ -85,6 +85,9 @@ def test_a_claim_judged_beyond_the_knee_says_so(held):
         id for id, claim in beyond.items() if "at batch 128, which lies beyond the knee" in claim.rule
     } == judged_there
     assert not any("beyond the knee" in claim.rule for claim in held.values())
+    bent = claims(made(sweep={32: 11.0}))["goyal-linear-fixed"].rule  # right above the base
+    assert "beyond the knee, itself at the base, so that no scaled rate is tested up to it" in bent
+    assert "itself at the base" not in beyond["goyal-linear-fixed"].rule
 
 
 def test_two_seeds_leave_every_claim_open():

@@ -219,6 +219,13 @@ def test_a_run_that_diverged_counts_as_one_that_answers_at_random():
     assert judged(STUDY, PLAN, made(lars500=math.nan))["lars-holds-alexnet"].verdict == "not reproduced"
 
 
+def test_the_size_below_the_largest_stands_beside_without_a_verdict(held):
+    told = held["lars-ahead-alexnet"].rule.partition("; not judged: ")[2]
+    assert "at batch 256 (36 updates) 91.00 ± 1.00 without LARS and 95.20 ± 1.00 with LARS" in told
+    assert "at batch 500 (24 updates)" in told
+    assert "not judged" not in judged(STUDY, PLAN, Made(lambda trial: None))["lars-ahead-alexnet"].rule
+
+
 def test_two_seeds_leave_every_claim_open():
     found = judged(STUDY, plan(STUDY, seeds=2), made())
     assert {claim.verdict for claim in found.values()} == {"inconclusive"}
@@ -250,6 +257,8 @@ def test_the_ledger_can_be_stored(tmp_path, held):
 def test_the_notes_name_the_choices(scale):
     notes = " ".join(STUDY.notes(plan(STUDY, scale)))
     assert "second hand (N)" in notes
+    steps = {"demo": (2, 24), "laptop": (4, 48), "gpu": (6, 240), "paper": (39, 3900)}[scale]
+    assert "{} steps an epoch and {} updates".format(*steps) in notes
     assert ("Analogues of AlexNet-BN" in notes) == (scale != "paper")
     assert ("No augmentation" in notes) == (scale in ("demo", "laptop"))
     assert ("base rates, too, were chosen after" in notes) == (scale == "demo")

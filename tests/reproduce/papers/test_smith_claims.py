@@ -60,6 +60,23 @@ def test_a_loss_that_is_another_is_found_out(share, verdict):
     assert (claim.measured, claim.verdict) == (pytest.approx(share), verdict)
 
 
+def test_where_the_losses_part_most_stands_beside_the_average():
+    def loss(what, epoch):
+        return alike(what, epoch) * (1.3 if what.key == "grow" and epoch == 5 else 1)
+
+    found = of(made("fig2", loss=loss))["smith-loss-grow"]
+    assert found.verdict == "reproduced"
+    assert found.rule.endswith("; not judged: 1.30 after epoch 5, where they part most")
+    assert "not judged" not in of(made("fig2", done=lambda what: False))["smith-loss-grow"].rule
+
+
+def test_what_the_paper_gives_no_number_for_is_not_quoted():
+    found = of(made())
+    assert {id for id, claim in found.items() if claim.reported is None} == {
+        "smith-loss-grow", "smith-loss-hybrid", "smith-accuracy-hybrid",
+    }  # fmt: skip
+
+
 def test_the_first_milestone_is_where_the_loss_is_compared_from():
     def loss(what, epoch):
         return alike(what, epoch) * (9 if what.key == "grow" and epoch <= SCHEDULES["demo"].milestones[0] else 1)

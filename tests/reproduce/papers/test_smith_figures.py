@@ -64,17 +64,17 @@ def test_the_schedules_are_what_the_runs_did(results):
 @pytest.mark.parametrize(("name", "keys"), [("fig2", 3), ("fig3", 3), ("fig5", 5)])
 def test_curves_come_by_epochs_and_by_updates(name, keys, results):
     _, frame = draw(name, results)
-    assert frame["panel"].unique().tolist() == ["by epochs", "by updates"]
+    assert frame["panel"].unique().tolist() == ["By epochs", "By updates"]
     assert frame["key"].nunique() == keys
     last = frame.groupby(["panel", "key"])["x"].max()
-    assert set(last["by epochs"]) == {10}
-    assert last["by updates", "grow"] < last["by updates", "decay"] == 1250
+    assert set(last["By epochs"]) == {10}
+    assert last["By updates", "grow"] < last["By updates", "decay"] == 1250
 
 
 def test_further_optimizers_have_panels_of_their_own():
     results = made("gpu")
     _, frame = draw("fig3", results)
-    assert frame["panel"].unique().tolist() == ["by epochs", "by updates", "Nesterov momentum"]
+    assert frame["panel"].unique().tolist() == ["By epochs", "By updates", "Nesterov momentum"]
     _, frame = draw("fig4", results)
     assert frame["panel"].unique().tolist() == ["plain SGD", "Adam"]
 
