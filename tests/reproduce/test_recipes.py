@@ -85,8 +85,7 @@ def test_a_recipe_parses_against_the_real_signatures_and_agrees_with_the_study(n
 @pytest.mark.parametrize("path", [path for path in FILES if path.name.count(".") == 2], ids=lambda path: path.stem)
 def test_an_overlay_sets_scalars_only(path):
     content = yaml.safe_load(path.read_text())
-    if "model" in content:
-        assert "class_path" in content["model"]  # a recipe of its own
+    if "class_path" in content.get("model", {}):  # a recipe of its own
         return
     values = [content]
     while values:
