@@ -20,7 +20,7 @@ TITLES = {BOX: "box", BALL: "ball", ADAPTIVE: "adaptive ball", TOP: "eigenvalue"
 
 
 def footer(plan: Plan, results: Results, shown: list[str], *notes: str, seeds: int | None = None) -> drawing.Footer:
-    """Where the numbers of a figure come from."""
+    """Where the numbers of a figure come from; `seeds` are those that are drawn, where not all have been run."""
     known = [problem(plan, name) for name in shown]
     counts = {plan.seeds[name] for name in shown}
     several = ", ".join(f"{name}: {plan.seeds[name]}" for name in shown)
@@ -38,7 +38,7 @@ def accuracy(plan: Plan, results: Results) -> Drawn | None:
     if found.empty:
         return None
     frame = found.assign(panel=found["optimizer"], arm=found["method"].map(METHODS), value=found["accuracy"])
-    note = footer(plan, results, list(found["optimizer"].unique()))
+    note = footer(plan, results, list(found["optimizer"].unique()), seeds=int(found["seed"].nunique()))
     return drawing.against_size(frame, note, y_label="Test accuracy (%)", worse="down"), frame
 
 
@@ -67,7 +67,10 @@ def budget(plan: Plan, results: Results) -> Drawn | None:
         for panel in frame["panel"].unique()
     }
     batches = sorted({problem(plan, name).batches[-1] for name in shown})
-    note = footer(plan, results, list(dict.fromkeys(shown)), f"batch {' and '.join(map(str, batches))}")
+    note = footer(
+        plan, results, list(dict.fromkeys(shown)), f"batch {' and '.join(map(str, batches))}",
+        seeds=int(frame["seed"].nunique()),
+    )  # fmt: skip
     return drawing.arm_curves(frame, note, y_label="Test accuracy (%)", x="spent", x_label=labels), frame
 
 
@@ -87,7 +90,7 @@ def sharpness(plan: Plan, results: Results) -> Drawn | None:
     examples = {problem(plan, str(name)).measured for name in found["optimizer"].unique()}
     note = footer(
         plan, results, [str(name) for name in found["optimizer"].unique()],
-        f"over {' and '.join(map(str, sorted(examples)))} training examples",
+        f"over {' and '.join(map(str, sorted(examples)))} training examples", seeds=int(found["seed"].nunique()),
     )  # fmt: skip
     return drawing.against_size(frame, note, y_label=labels, log_y=True), frame
 
