@@ -40,7 +40,9 @@ def _notes(plan: Plan) -> list[str]:
         "The pictures are of the first seed. Every claim rests on all seeds, and a filter-normalised sharpness is a "
         f"mean over {SETTINGS[plan.scale][REFERENCE].directions} directions, which are the same for every solution "
         "before they are normalised.",
-        "How sharp a side of a picture is was put into a number before anything ran; the paper judges by eye.",
+        "How sharp a side of a picture is was put into a number before anything ran, as the paper judges by eye; that "
+        "losses count up to 5 nats only, the paper's axis, was added after the first demo run, in which running "
+        "variances beyond the large-batch solution went below 0.",
     ]
     described = [SETTINGS[plan.scale][name].problem.data for name in plan.networks]
     analogues = [text for text in described if "analogue" in text]

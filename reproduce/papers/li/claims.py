@@ -1,4 +1,4 @@
-"""What the paper claims of small and large batches, and the rule by which each claim is judged: before anything ran."""
+"""What the paper claims of small and large batches, and the rule by which each claim is judged (see the notes)."""
 
 import math
 from collections.abc import Callable, Iterator

@@ -29,6 +29,10 @@ def _notes(plan: Plan) -> list[str]:
         "Weight decay is 5e-4 with SGD (momentum 0.9) and 0 with Adam. With BatchNorm the weights before it can be "
         "scaled without changing the function, which changes the box, the ball and the Hessian: the adaptive ball "
         "depends on that scale the least.",
+        "Rules were declared before anything was measured, with two exceptions: at laptop scale the largest batch was "
+        "2048 until the first run of it, at the lowest rate, had learned little in its 40 updates, and 1024 took its "
+        "place; and the adaptive ball was added to what is judged when training had begun, before any sharpness was "
+        "measured.",
         "The questions of the plan are judged like claims; no number is reported anywhere to stand beside ours.",
     ]
     few = [name for name in plan.networks if plan.seeds[name] < MIN_SEEDS]

@@ -1,4 +1,4 @@
-"""What the study asks, and the rule by which each answer is judged. All declared before anything ran."""
+"""What the study asks, and the rule by which each answer is judged, declared before anything was measured."""
 
 import pandas as pd
 

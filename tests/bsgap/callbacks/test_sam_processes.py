@@ -1,16 +1,10 @@
 """SAM on two processes (DDP, gloo): the perturbation is that of the whole batch, over both."""
 
-import json
-import os
-import signal
-import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-import ramped
 import torch
+from processes import of_two
 from ramped import tensors
 from sam_over_processes import CASES, RATE, RHO
 from torch.nn.functional import mse_loss
@@ -22,27 +16,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:You defined a `validation_step` 
 @pytest.fixture(scope="module")
 def ranks(tmp_path_factory):
     """What each of two processes saw."""
-    folder = tmp_path_factory.mktemp("ranks")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    here = {
-        "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "GLOO_SOCKET_IFNAME": "lo", "OMP_NUM_THREADS": "1",
-        "PYTHONPATH": str(Path(ramped.__file__).parent),
-    }  # fmt: skip
-    log = folder / "log"
-    with log.open("w") as out:
-        process = subprocess.Popen(
-            [sys.executable, str(SCRIPT), str(folder)], env=os.environ | here, stdout=out, stderr=out,
-            start_new_session=True,
-        )  # fmt: skip
-        try:
-            code = process.wait(timeout=240)
-        finally:
-            if process.poll() is None:  # with its children, which are in its session
-                os.killpg(process.pid, signal.SIGKILL)
-    assert code == 0, log.read_text()[-4000:]
-    return [json.loads((folder / f"{rank}.json").read_text()) for rank in (0, 1)]
+    return of_two(SCRIPT, tmp_path_factory.mktemp("ranks"), 240)
 
 
 @pytest.mark.parametrize("name", CASES)
