@@ -182,7 +182,7 @@ def test_published_runs_are_those_that_the_recipes_ask_for():
     """Where they are not, a clone trains anew what it has the results of."""
     records = [read_json(folder / "run.json") for folder in PUBLISHED]
     fingerprints = {(record["identity"]["data"]["init_args"]["source"], record["fingerprint"]) for record in records}
-    results = Results(Store("nowhere"))
+    results = Results(Store(PUBLISHED[0].parents[1]))  # some runs are decided by others
     results._fingerprints = dict(fingerprints)
     assert len(results._fingerprints) == len(fingerprints)  # one for each data set
     asked = {name: set() for name in papers.NAMES}
