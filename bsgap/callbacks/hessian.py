@@ -1,10 +1,12 @@
 """The Hessian's top eigenvalues, trace and spectral density of any LightningModule, while it trains or at the end."""
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import Any
 
 import pytorch_lightning as pl
+import torch
 from pytorch_lightning.utilities import rank_zero_warn
 
 from bsgap.callbacks.measuring import Measuring, criterion_of
@@ -14,7 +16,7 @@ from bsgap.measures.batches import Batches, Loss
 from bsgap.measures.density import SpectralDensity, check_probes, spectral_density
 from bsgap.measures.eigenvalues import Eigenvalues, Order, check_search, top_eigenvalues
 from bsgap.measures.linear import NotFinite
-from bsgap.measures.products import Matrix
+from bsgap.measures.products import Matrix, curvature
 from bsgap.measures.trace import Trace, hessian_trace
 
 
@@ -71,7 +73,7 @@ class Hessian(Measuring):
             as bsgap's tasks whose loss is another have it, and cross-entropy where there is none.
         batches: Pairs `(inputs, targets)` to measure over. None for the training data: those that the data module
             gives for measures (`datamodule.batches("train")`, as bsgap's do), else one pass of the training loader,
-            read at the first measurement of a fit and kept, with the augmentation drawn then.
+            read whole at the first measurement of a fit and kept, with the augmentation drawn then.
         name: What is logged begins with it; two of these callbacks need two names.
 
     Raises:
@@ -98,7 +100,9 @@ class Hessian(Measuring):
         batches: Iterable[Any] | None = None,
         name: str = "hessian",
     ) -> None:
-        super().__init__(name, every_n_epochs=every_n_epochs, examples=examples, batches=batches, loss=loss)
+        super().__init__(
+            name, every_n_epochs=every_n_epochs, examples=examples, batches=batches, loss=loss, statistics=statistics
+        )
         counts = {"k": k, "trace_probes": trace_probes, "density_probes": density_probes}
         for option, value in counts.items():
             if value < 0:
@@ -107,9 +111,7 @@ class Hessian(Measuring):
             raise UsageError(f"{name}: nothing to measure: expected one of {', '.join(counts)} above 0.")
         if trace_probes == 1:
             raise UsageError(f"{name}: trace_probes must be at least 2, for a standard error, or 0, got 1.")
-        for option, given, known in (("matrix", matrix, Matrix), ("statistics", statistics, Statistics)):
-            if given not in get_args(known):
-                raise UsageError(f"{name}: {option} must be one of {', '.join(get_args(known))}, got {given!r}.")
+        self.check_choice("matrix", matrix, Matrix)
         try:
             check_search(max(k, 1), order, tolerance, most_products)
             check_probes(max(density_probes, 1), density_steps, prefix="density_")
@@ -117,12 +119,27 @@ class Hessian(Measuring):
             raise UsageError(f"{name}: {error}") from None
         self.k, self.trace_probes, self.density_probes = k, trace_probes, density_probes
         self.density_steps = density_steps
-        self.shared: dict[str, Any] = {"matrix": matrix, "statistics": statistics, "seed": seed}
+        self.matrix: Matrix = matrix
+        self.seed = seed
         self.search: dict[str, Any] = {"order": order, "tolerance": tolerance, "most_products": most_products}
+
+    def rehearse(self, pl_module: pl.LightningModule, batches: Batches) -> None:
+        """One product with the curvature of a few examples."""
+        loss = self.loss or criterion_of(pl_module)
+        with (
+            suppress(NotFinite),  # the measurement warns of it
+            curvature(pl_module, batches, loss=loss, statistics=self.statistics, matrix=self.matrix) as found,
+        ):
+            found(torch.zeros(found.size, device=found.device))
 
     def measure(self, trainer: pl.Trainer, pl_module: pl.LightningModule, batches: Batches) -> HessianResult | None:
         """The curvature where the module stands; None, with a warning, where the loss is not finite."""
-        shared = self.shared | {"loss": self.loss or criterion_of(pl_module)}
+        shared: dict[str, Any] = {
+            "loss": self.loss or criterion_of(pl_module),
+            "matrix": self.matrix,
+            "statistics": self.statistics,
+            "seed": self.seed,
+        }
         eigenvalues = trace = density = None
         try:
             if self.k:

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import pytorch_lightning as pl
 from pytorch_lightning.utilities import rank_zero_warn
@@ -52,7 +52,7 @@ class LossLandscape(Measuring):
             as bsgap's tasks whose loss is another have it, and cross-entropy where there is none.
         batches: Pairs `(inputs, targets)` to measure over. None for the training data: those that the data module
             gives for measures (`datamodule.batches("train")`, as bsgap's do), else one pass of the training loader,
-            read at the first measurement of a fit and kept, with the augmentation drawn then.
+            read whole at the first measurement of a fit and kept, with the augmentation drawn then.
         name: Name under which it logs, and of the default folder; two of these callbacks need two names.
 
     Raises:
@@ -77,19 +77,18 @@ class LossLandscape(Measuring):
         batches: Iterable[Any] | None = None,
         name: str = "landscape",
     ) -> None:
-        super().__init__(name, every_n_epochs=every_n_epochs, examples=examples, batches=batches, loss=loss)
+        super().__init__(
+            name, every_n_epochs=every_n_epochs, examples=examples, batches=batches, loss=loss, statistics=statistics
+        )
         self.check_counts(points=points)
         if dimensions not in (1, 2):
             raise UsageError(f"{name}: dimensions must be 1 or 2, got {dimensions}.")
         if not (span > 0 and math.isfinite(span)):
             raise UsageError(f"{name}: span must be positive and finite, got {span}.")
-        for option, value, known in (("normalise", normalise, Normalise), ("statistics", statistics, Statistics)):
-            if value not in get_args(known):
-                raise UsageError(f"{name}: {option} must be one of {', '.join(get_args(known))}, got {value!r}.")
+        self.check_choice("normalise", normalise, Normalise)
         self.seeds = [seed + index for index in range(dimensions)]
         self.alphas = [span * (2 * index / (points - 1) - 1) for index in range(points)] if points > 1 else [0.0]
         self.normalise: Normalise = normalise
-        self.statistics: Statistics = statistics
         self.norms, self.folder = norms, folder
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

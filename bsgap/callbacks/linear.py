@@ -1,7 +1,7 @@
 """The linear-approximation error of any LightningModule, while it trains or at the end."""
 
 from collections.abc import Iterable
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import pytorch_lightning as pl
 from pytorch_lightning.utilities import rank_zero_warn
@@ -80,17 +80,17 @@ class LinearApproximationError(Measuring):
         batches: Iterable[Any] | None = None,
         name: str = "linear_approximation_error",
     ) -> None:
-        super().__init__(name, every_n_epochs=every_n_epochs, examples=examples, batches=batches, loss=loss)
+        super().__init__(
+            name, every_n_epochs=every_n_epochs, examples=examples, batches=batches, loss=loss, statistics=statistics
+        )
         self.check_counts(per_doubling=per_doubling, batch_size=batch_size)
-        if step not in get_args(Step):
-            raise UsageError(f"{name}: step must be one of {', '.join(get_args(Step))}, got {step!r}.")
+        self.check_choice("step", step, Step)
         if rate is not None and step == "optimizer":
             raise UsageError(f"{name}: the step of the optimizer has its own rate: give no rate, or step gradient.")
         if rate is not None and not rate > 0:
             raise UsageError(f"{name}: rate must be positive or absent, got {rate}.")
         self.per_doubling, self.step, self.rate = per_doubling, step, rate
         self.batch_size, self.seed = batch_size, seed
-        self.statistics: Statistics = statistics
         self._mini_batch: Batches = []
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

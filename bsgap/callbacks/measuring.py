@@ -1,15 +1,18 @@
 """What callbacks that take a measure have in common: when, over which batches, and where the results go."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
-from typing import Any, ClassVar
+from typing import Any, ClassVar, get_args
 
 import pytorch_lightning as pl
 from torch.nn.functional import cross_entropy
 
 from bsgap.errors import UsageError
+from bsgap.measures import Statistics
 from bsgap.measures.batches import Batches, Loss, listed, read
+from bsgap.measures.modes import measuring
+from bsgap.measures.vectors import PROBE, MeanLoss
 from bsgap.seeding import preserved_random_state
 
 
@@ -18,6 +21,8 @@ class Measuring(pl.Callback):
 
     A measure defines `result_type`, a dataclass, `measure`, and `logged`. Weights, mode, buffers, gradients, random
     state and the position of the loader must afterwards be as they were, so that a run with it equals one without it.
+    It is rehearsed on a few examples as the training starts, so that what can be refused is refused before the hours
+    of training and not after them.
 
     Args:
         name: Names the callback in a checkpoint, and what it logs; two of one class need two names.
@@ -25,13 +30,15 @@ class Measuring(pl.Callback):
         examples: At most so many examples; None for all.
         batches: Pairs `(inputs, targets)` to measure over; None for the training data, see `training_batches`.
         loss: Mean loss of a batch from outputs and targets; None for the module's, see `criterion_of`.
+        statistics: Source of the BatchNorm statistics, see `bsgap.measures.Statistics`.
 
     Attributes:
         results: What was measured, in order; part of a checkpoint.
         steps: The trainer's global step at each of them.
 
     Raises:
-        UsageError: `every_n_epochs` or `examples` is below 1.
+        UsageError: `every_n_epochs` or `examples` is below 1, or `statistics` is unknown; at the start of the training,
+            the loss is not deterministic, or there are no batches to measure over.
     """
 
     result_type: ClassVar[type]
@@ -44,14 +51,17 @@ class Measuring(pl.Callback):
         examples: int | None = None,
         batches: Iterable[Any] | None = None,
         loss: Loss | None = None,
+        statistics: Statistics = "running",
     ) -> None:
         self.name = name
         self.check_counts(every_n_epochs=every_n_epochs, examples=examples)
+        self.check_choice("statistics", statistics, Statistics)
         self.every_n_epochs, self.examples = every_n_epochs, examples
         self.results: list[Any] = []
         self.steps: list[int] = []
         self.loss = loss
-        self._source = batches
+        self.statistics: Statistics = statistics
+        self._source = list(batches) if isinstance(batches, Iterator) else batches  # it could be read only once
         self._batches: Batches | None = None
         self._measured_at: int | None = None
 
@@ -62,6 +72,11 @@ class Measuring(pl.Callback):
     def logged(self, result: Any) -> dict[str, float]:
         """What is logged of a result."""
         raise NotImplementedError(f"{type(self).__name__} must define logged.")
+
+    def rehearse(self, pl_module: pl.LightningModule, batches: Batches) -> None:
+        """Take of a few examples what a measurement begins with, so that what it would refuse is refused now."""
+        with measuring(pl_module, batches, self.statistics) as fixed:
+            MeanLoss(pl_module, fixed, self.loss or criterion_of(pl_module)).check_deterministic()
 
     def read(self, trainer: pl.Trainer) -> Batches:
         """The batches to measure over; called once a fit, with the random state preserved."""
@@ -76,6 +91,15 @@ class Measuring(pl.Callback):
         for option, value in options.items():
             if value is not None and value < 1:
                 raise UsageError(f"{self.name}: {option} must be at least 1 or absent, got {value}.")
+
+    def check_choice(self, option: str, value: Any, known: Any) -> None:
+        """Refuse a value that is none of a `Literal`'s.
+
+        Raises:
+            UsageError: It is not.
+        """
+        if value not in get_args(known):
+            raise UsageError(f"{self.name}: {option} must be one of {', '.join(get_args(known))}, got {value!r}.")
 
     @property
     def state_key(self) -> str:
@@ -96,6 +120,12 @@ class Measuring(pl.Callback):
         self._measured_at = None
         if self._source is None:
             self._batches = None
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Rehearse on a few examples."""
+        with preserved_random_state():
+            few = training_batches(trainer, self._source, PROBE)
+        self.rehearse(pl_module, few)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Measure where the epoch is one of every n."""

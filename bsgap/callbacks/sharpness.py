@@ -41,7 +41,7 @@ class Sharpness(Measuring):
             as bsgap's tasks whose loss is another have it, and cross-entropy where there is none.
         batches: Pairs `(inputs, targets)` to measure over. None for the training data: those that the data module
             gives for measures (`datamodule.batches("train")`, as bsgap's do), else one pass of the training loader,
-            read at the first measurement of a fit and kept, with the augmentation drawn then.
+            read whole at the first measurement of a fit and kept, with the augmentation drawn then.
         name: Name under which the value is logged; two of these callbacks need two names.
 
     Raises:
@@ -65,20 +65,22 @@ class Sharpness(Measuring):
         batches: Iterable[Any] | None = None,
         name: str = "sharpness",
     ) -> None:
-        super().__init__(name, every_n_epochs=every_n_epochs, examples=examples, batches=batches, loss=loss)
+        super().__init__(
+            name, every_n_epochs=every_n_epochs, examples=examples, batches=batches, loss=loss, statistics=statistics
+        )
         self.options: dict[str, Any] = {
             "epsilon": epsilon,
             "subspace": subspace,
             "scaling": scaling,
             "maximiser": maximiser,
             "iterations": iterations,
-            "statistics": statistics,
             "seed": seed,
         }
 
     def measure(self, trainer: pl.Trainer, pl_module: pl.LightningModule, batches: Batches) -> Result:
         """The sharpness where the module stands."""
-        return keskar_sharpness(pl_module, batches, loss=self.loss or criterion_of(pl_module), **self.options)
+        loss = self.loss or criterion_of(pl_module)
+        return keskar_sharpness(pl_module, batches, loss=loss, statistics=self.statistics, **self.options)
 
     def logged(self, result: Result) -> dict[str, float]:
         """φ, in percent."""
