@@ -34,7 +34,7 @@ def against_ratio(plan: Plan, results: Results) -> Drawn | None:
     frame = pd.concat(parts, ignore_index=True)
     labels = dict(QUANTITIES.values())
     figure = drawing.against_ratio(
-        frame, _footer(plan, results, found, *_levels(found)), y_label=labels,
+        frame, _footer(plan, results, found, *_levels(found), "points of one ratio side by side"), y_label=labels,
         log_y=[title for title in labels if title.startswith("Hessian")],
     )  # fmt: skip
     return figure, frame
@@ -94,7 +94,7 @@ def equal_ratios(plan: Plan, results: Results) -> Drawn | None:
 
 def _levels(found: pd.DataFrame) -> list[str]:
     levels = sorted({level for level in found["level"] if level}, key=float)
-    return [f"matched loss: {', '.join(levels)} nats"] if levels else []
+    return [f"matched loss: {' or '.join(levels)} nats, one for all runs of a seed"] if levels else []
 
 
 def _footer(plan: Plan, results: Results, frame: pd.DataFrame, *notes: str) -> drawing.Footer:
