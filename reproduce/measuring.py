@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from statistics import median
 from typing import Any
 
 import torch
@@ -32,6 +33,7 @@ from bsgap.measures import (
     weight_histogram,
 )
 from bsgap.measures.timing import of_sizes
+from reproduce.turns import step_seconds
 
 AUTOCAST: dict[str, torch.dtype | None] = {"32-true": None, "32": None, "None": None, "bf16-mixed": torch.bfloat16}
 
@@ -200,12 +202,40 @@ def _timing(subject: Subject, *, batches: Sequence[int], rounds: int = 5) -> dic
         task, of_sizes(pool, batches), criterion_of(task), rounds=rounds, autocast=AUTOCAST[str(precision)],
         micro_batch=task.micro_batch, forward=task.train_forward,
     )  # fmt: skip
-    cpu = f"CPU, {torch.get_num_threads()} thread{'s' if torch.get_num_threads() > 1 else ''}"
     return {
         **{name: list(value) if isinstance(value, tuple) else value for name, value in vars(found).items()},
-        "precision": str(precision), "micro_batch": task.micro_batch,
-        "device": torch.cuda.get_device_name(0) if torch.cuda.is_available() else cpu,
+        "precision": str(precision), "micro_batch": task.micro_batch, "device": _device(),
     }  # fmt: skip
+
+
+def _steps(subject: Subject, *, batch: int, rounds: int, steps: int, rho: float, adaptive_rho: float) -> dict[str, Any]:
+    """Seconds of an optimizer step at a batch size: of the base of a run's SAM alone, of SAM, and of ASAM.
+
+    As the run trains, and of the same weights: the rate is 0. The ratio to the base is taken within a round.
+    """
+    task, data, precision = subject.task, subject.data, subject.config["trainer"].get("precision")
+    (pair,) = of_sizes(data.batches("train", examples=min(batch, data.n_train)), [batch])
+    ways: dict[str, dict[str, Any]] = {
+        "plain": {"rho": 0.0, "adaptive": False},
+        "sam": {"rho": rho, "adaptive": False},
+        "asam": {"rho": adaptive_rho, "adaptive": True},
+    }
+    found = step_seconds(task, pair, list(ways.values()), rounds=rounds, steps=steps, precision=precision)
+    return {
+        "seconds": {way: median(each) for way, each in zip(ways, found, strict=True)},
+        "ratios": {
+            way: [own / base for own, base in zip(each, found[0], strict=True)]
+            for way, each in zip(ways, found, strict=True)
+        },
+        "precision": str(precision), "micro_batch": task.micro_batch, "device": _device(),
+    }  # fmt: skip
+
+
+def _device() -> str:
+    """What is timed, in words."""
+    threads = torch.get_num_threads()
+    cpu = f"CPU, {threads} thread{'s' * (threads > 1)}"
+    return torch.cuda.get_device_name(0) if torch.cuda.is_available() else cpu
 
 
 def _ball(subject: Subject, *, examples: int | None = None, **options: Any) -> dict[str, Any]:
@@ -324,6 +354,7 @@ KINDS: dict[str, Callable[..., dict[str, Any]]] = {
     "linear-approximation": _approximations,
     "norms": _norms,
     "timing": _timing,
+    "steps": _steps,
     "ball": _ball,
     "weights": _weights,
     "surface": _surface,

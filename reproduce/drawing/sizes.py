@@ -20,6 +20,9 @@ REPORTED: dict[str, Any] = {
 }  # fmt: skip
 """How reported numbers differ from one's own of the same arm."""
 
+HOLLOW: dict[str, Any] = {"linestyle": "", "markerfacecolor": "white"}
+"""How a point that is only a bound differs from the others of its arm."""
+
 
 @styled
 def against_size(
@@ -37,6 +40,7 @@ def against_size(
     marks: Mapping[str, float] | None = None,
     marks_label: str = "",
     reported_alone: bool = False,
+    bound_label: str = "bound",
 ) -> Figure:
     """Error, accuracy or time against the batch size (log2): a line with a band for every arm.
 
@@ -44,7 +48,8 @@ def against_size(
     many of how many where others of its arm and batch size did not.
 
     Args:
-        frame: Columns panel, arm, seed, batch, value (not finite: diverged).
+        frame: Columns panel, arm, seed, batch, value (not finite: diverged); optionally bound, whether the value is
+            only a bound of what is looked for: a point of such values is hollow.
         footer: Where the numbers come from.
         y_label: Name and unit of the value, or those of each panel.
         reported: The paper's numbers: columns panel, arm, batch, mean, std (NaN where there is none); hollow, dashed,
@@ -60,6 +65,7 @@ def against_size(
         marks_label: What it is, in the legend.
         reported_alone: Draw the panels that only `reported` has too, after the others: numbers that are on another
             scale than one's own.
+        bound_label: What a hollow point is, in the legend.
 
     Raises:
         UsageError: A column is missing or the frame is empty.
@@ -89,6 +95,9 @@ def against_size(
             low, high = (_stretched(curve, side, deviations, log=log) for side in ("low", "high"))
             axis.fill_between(curve["x"], low, high, color=style["color"], alpha=0.15, linewidth=0)
             axis.plot(curve["x"], curve["mean"], **style)
+            if "bound" in frame:
+                hollow = curve[curve["x"].isin(here.loc[here["bound"].astype(bool), "batch"])]
+                axis.plot(hollow["x"], hollow["mean"], **style | HOLLOW)
             paper = reported[(reported["panel"] == name) & (reported["arm"] == arm)].sort_values("batch")
             if len(paper):
                 axis.errorbar(
@@ -118,6 +127,8 @@ def against_size(
     entries = _handles(arms, frame, reported, reported_label, lost.any())
     if marks and marks_label:
         entries.append(Line2D([], [], **MARK, label=marks_label))
+    if "bound" in frame and frame["bound"].any():
+        entries.append(Line2D([], [], **{**HOLLOW, "marker": "o", "color": GREY}, label=bound_label))
     legend(figure, entries, columns=columns_of(entries, wide=len(names) > 1))
     several = frame["seed"].nunique() > 1
     what = f"band: mean ± {deviations:g} std over seeds" + (" (of the logarithm on log axes)" if logarithmic else "")

@@ -44,3 +44,17 @@ def test_a_mark_at_the_first_batch_size_has_room_beside_it():
         return (6 - low) / (high - low)  # 64 is the first size
 
     assert left(64.0) > 0.1 > left(256.0)
+
+
+def test_a_point_that_is_only_a_bound_is_hollow():
+    ours, _ = sizes(np.random.default_rng(0), lost=False)
+    ours = ours[ours["panel"] == "C10, ResNet-20"]
+    last = int(ours["batch"].max())
+    figure = drawing.against_size(
+        ours.assign(bound=ours["batch"] == last), footer(), y_label="Rate", bound_label="at an end of the grid"
+    )
+    hollow = [line for line in figure.axes[0].lines if line.get_markerfacecolor() == "white"]
+    assert len(hollow) == ours["arm"].nunique()
+    for line in hollow:
+        assert list(line.get_xdata()) == [last]
+    assert "at an end of the grid" in [text.get_text() for text in figure.legends[0].texts]

@@ -3,7 +3,7 @@
 from bsgap.analysis import MIN_SEEDS
 from reproduce.papers.surlemont.artifacts import ARTIFACTS
 from reproduce.papers.surlemont.claims import every_claim
-from reproduce.papers.surlemont.problems import ASAM, PROBLEMS, SAM, problem
+from reproduce.papers.surlemont.problems import ASAM, PROBLEMS, SAM, Problem, problem
 from reproduce.study import Plan, Study
 
 SEEDS = {"demo": 3, "laptop": 5, "gpu": 3, "paper": 5}
@@ -13,6 +13,10 @@ def _grid(values: tuple[float, ...]) -> str:
     return ", ".join(f"{value:g}" for value in sorted(values))
 
 
+def _beyond(known: Problem) -> str:
+    return f"; beyond an end that does best, {known.further} more by the grid's factor" * (known.further > 0)
+
+
 def _notes(plan: Plan) -> list[str]:
     first = problem(plan, plan.networks[0])
     rates = "; ".join(f"{name} {_grid(problem(plan, name).rates)}" for name in plan.networks)
@@ -20,19 +24,21 @@ def _notes(plan: Plan) -> list[str]:
         "The study is a plan without results or a protocol, so network, batch sizes, grids and budget are ours: "
         f"{first.data}, without augmentation, a constant rate, until the loss on a fixed training sample has not "
         f"fallen by 1 % in some epochs, or {first.epochs} epochs.",
-        f"The grid of rates: {rates}. The rate is chosen first, with rho {first.radii[SAM][0]:g} for SAM and "
-        f"{first.radii[ASAM][0]:g} for ASAM, then rho of {_grid(first.radii[SAM])} and {_grid(first.radii[ASAM])}; one "
-        "seed, the whole budget, by the validation accuracy at the end. No test example has a say.",
+        f"The grid of rates: {rates}{_beyond(first)}. The rate is chosen first, with rho {first.radii[SAM][0]:g} for "
+        f"SAM and {first.radii[ASAM][0]:g} for ASAM, then rho of {_grid(first.radii[SAM])} and "
+        f"{_grid(first.radii[ASAM])}; one seed, the whole budget, by the validation accuracy at the "
+        "end. No test example has a say.",
         "The perturbation of SAM comes from the gradient of the whole batch. BatchNorm takes its statistics over "
         "micro-batches of one size at every batch size, so that the batch size changes the gradient alone. An epoch "
         "drops its last, smaller batch.",
         "Weight decay is 5e-4 with SGD (momentum 0.9) and 0 with Adam. With BatchNorm the weights before it can be "
         "scaled without changing the function, which changes the box, the ball and the Hessian: the adaptive ball "
         "depends on that scale the least.",
-        "Rules were declared before anything was measured, with two exceptions: at laptop scale the largest batch was "
+        "Rules were declared before anything was measured, but for three: at laptop scale the largest batch was "
         "2048 until the first run of it, at the lowest rate, had learned little in its 40 updates, and 1024 took its "
-        "place; and the adaptive ball was added to what is judged when training had begun, before any sharpness was "
-        "measured.",
+        "place; the adaptive ball was added to what is judged when training had begun, before any sharpness was "
+        "measured; and rates beyond an end of the grid were allowed when SAM with SGD had done best at the lowest rate "
+        "of the smallest batch and at the highest of the largest.",
         "The questions of the plan are judged like claims; no number is reported anywhere to stand beside ours.",
     ]
     few = [name for name in plan.networks if plan.seeds[name] < MIN_SEEDS]

@@ -1,8 +1,8 @@
 """The figures and tables of surlemont, with their captions."""
 
 from reproduce.papers.surlemont import figures, tables
-from reproduce.papers.surlemont.choice import candidates, following
-from reproduce.papers.surlemont.trials import ADAPTIVE_RADIUS, ASCENT, BOX_SIZE, RADIUS, measures
+from reproduce.papers.surlemont.choice import candidates, following, further
+from reproduce.papers.surlemont.trials import ADAPTIVE_RADIUS, ASCENT, BOX_SIZE, RADIUS, measures, timings
 from reproduce.results import Results
 from reproduce.study import Artifact, Measure, Plan
 
@@ -42,13 +42,13 @@ ARTIFACTS = (
         "candidates", "Validation accuracy of the candidates for the rate",
         "Each line is a batch size, each panel an optimizer and a method (with the first rho of its grid); one seed. "
         "The highest point of a line is the rate that is chosen.",
-        "figure", candidates, _nothing, figures.candidates,
+        "figure", candidates, _nothing, figures.candidates, further,
     ),
     Artifact(
         "relation", "The best rate against batch size",
         "The rate of the highest validation accuracy: the vertex of a parabola in log rate through the best candidate "
         "and its neighbours, or the candidate itself where it is at an end of the grid. One seed.",
-        "figure", candidates, _nothing, figures.relation,
+        "figure", candidates, _nothing, figures.relation, further,
     ),
     Artifact(
         "cells", "Test accuracy of every cell",
@@ -77,9 +77,9 @@ ARTIFACTS = (
     Artifact(
         "runtime", "What the runs took",
         "Until the training loss ceased to fall or the budget ended, mean ± standard deviation over seeds; a pass with "
-        "gradient goes once over the training data. Seconds are of one thread on a machine with other work; the ratio "
-        "compares an epoch with that of the plain optimizer of the same batch and seed.",
-        "table", candidates, _nothing, tables.runtime, following,
+        "gradient goes once over the training data. A step is timed alone, the three methods in turns in one "
+        "training: medians over rounds. The training is as many of them as there were updates, without evaluations.",
+        "table", candidates, timings, tables.runtime, following,
     ),
     Artifact(
         "settings", "What was chosen, and how the best rate grows with the batch",

@@ -15,10 +15,29 @@ SEED = 0
 """The seed of the candidates."""
 
 
-def rates(plan: Plan, cell: Cell) -> list[Setting]:
-    """The candidates for the rate, each with the method's first rho."""
+def grid(plan: Plan, cell: Cell) -> list[Setting]:
+    """The rates to begin with, ascending, each with the method's first rho."""
     known = problem(plan, cell.network)
     return [Setting(rate, known.radii[cell.method][0]) for rate in known.rates]
+
+
+def rates(plan: Plan, results: Results, cell: Cell) -> list[Setting]:
+    """The candidates for the rate: the grid, and what follows beyond an end of it that does best, ascending."""
+    found = grid(plan, cell)
+    factor = found[1].rate / found[0].rate
+    for _ in range(problem(plan, cell.network).further):
+        first = best(plan, results, cell, found)
+        if first == found[0]:
+            found.insert(0, Setting(_rounded(first.rate / factor), first.rho))
+        elif first == found[-1]:
+            found.append(Setting(_rounded(first.rate * factor), first.rho))
+        else:
+            break
+    return found
+
+
+def _rounded(rate: float) -> float:
+    return float(f"{rate:.6g}")
 
 
 def radii(plan: Plan, cell: Cell, rate: float) -> list[Setting]:
@@ -52,20 +71,30 @@ def best(plan: Plan, results: Results, cell: Cell, candidates: list[Setting]) ->
 
 def chosen(plan: Plan, results: Results, cell: Cell) -> Setting | None:
     """Rate and rho of a cell; None while a candidate is missing."""
-    first = best(plan, results, cell, rates(plan, cell))
+    first = best(plan, results, cell, rates(plan, results, cell))
     return None if first is None else best(plan, results, cell, radii(plan, cell, first.rate))
 
 
 def candidates(plan: Plan) -> list[Trial]:
-    """The candidates for the rate of every cell."""
-    return [run(plan, cell, setting, SEED) for cell in cells(plan) for setting in rates(plan, cell)]
+    """The candidates for the rate of every cell that are known from the start."""
+    return [run(plan, cell, setting, SEED) for cell in cells(plan) for setting in grid(plan, cell)]
+
+
+def further(plan: Plan, results: Results) -> list[Trial]:
+    """The candidates for the rate, beyond the grid's, that the results so far ask for."""
+    return [
+        run(plan, cell, setting, SEED)
+        for cell in cells(plan)
+        for setting in rates(plan, results, cell)
+        if setting not in grid(plan, cell)
+    ]
 
 
 def following(plan: Plan, results: Results) -> list[Trial]:
-    """What the results so far decide: candidates for rho, and the final runs of cells that are settled."""
-    found: list[Trial] = []
+    """What the results so far decide: candidates for rate and rho, and the final runs of cells that are settled."""
+    found = further(plan, results)
     for cell in cells(plan):
-        first = best(plan, results, cell, rates(plan, cell))
+        first = best(plan, results, cell, rates(plan, results, cell))
         if first is None:
             continue
         found += [run(plan, cell, setting, SEED) for setting in radii(plan, cell, first.rate)]

@@ -99,7 +99,7 @@ def candidates(plan: Plan, results: Results) -> Drawn | None:
     """Validation accuracy of the candidates for the rate: a panel an optimizer and method, a line a batch size."""
     rows, shown = [], []
     for cell in cells(plan):
-        for setting in rates(plan, cell):
+        for setting in rates(plan, results, cell):
             value, lost = _validation(plan, results, cell, setting)
             if value is None:
                 continue
@@ -139,9 +139,14 @@ def relation(plan: Plan, results: Results) -> Drawn | None:
     frame = best_rates(plan, results)
     if frame.empty:
         return None
-    frame = frame.assign(panel=frame["optimizer"], arm=frame["method"].map(METHODS), value=frame["rate"])
+    frame = frame.assign(
+        panel=frame["optimizer"], arm=frame["method"].map(METHODS), value=frame["rate"], bound=frame["edge"]
+    )
     note = footer(
         plan, results, list(frame["optimizer"].unique()), "rates from a grid of factor 4, and between by a parabola",
         f"{int(frame['edge'].sum())} of {len(frame)} at an end of the grid, so bounds", seeds=1,
     )  # fmt: skip
-    return drawing.against_size(frame, note, y_label="Best learning rate (log)", log_y=True), frame
+    figure = drawing.against_size(
+        frame, note, y_label="Best learning rate (log)", log_y=True, bound_label="best at an end of the grid"
+    )
+    return figure, frame

@@ -25,7 +25,8 @@ class Problem:
         data: Network and data in words.
         source: Name of the data set.
         batches: The batch sizes, ascending.
-        rates: The rates to choose from, ascending.
+        rates: The rates to choose from, ascending by one factor.
+        further: How many more may follow, by the same factor, beyond an end of them that does best.
         radii: Method -> the rho to choose from; the first is that with which the rate is chosen.
         epochs: Largest number of epochs of a run.
         seconds: Rough duration of an epoch with one gradient a step, on one core.
@@ -44,6 +45,7 @@ class Problem:
     epochs: int
     seconds: float
     measured: int
+    further: int = 1
     pass_seconds: float = 0.7
     statistics: str = "running"
 
@@ -73,12 +75,12 @@ class Setting:
 
 def _problems(
     data: str, source: str, batches: tuple[int, ...], rates: Mapping[str, tuple[float, ...]],
-    radii: Mapping[str, tuple[float, ...]], epochs: int, seconds: float, measured: int,
+    radii: Mapping[str, tuple[float, ...]], epochs: int, seconds: float, measured: int, further: int = 1,
 ) -> dict[str, Problem]:  # fmt: skip
     return {
         name: Problem(
             f"image-{name.lower()}", name, data, source, batches, rates[name], {PLAIN: (0.0,), **radii}, epochs,
-            seconds, measured,
+            seconds, measured, further,
         )
         for name in ("SGD", "Adam")
     }  # fmt: skip
@@ -89,7 +91,7 @@ _RADII = {SAM: (0.1, 0.03, 0.3), ASAM: (1.0, 0.3, 3.0)}
 PROBLEMS: dict[str, dict[str, Problem]] = {
     "demo": _problems(
         "a small convolutional network on 800 of the embedded digits", "digits", (16, 256),
-        {"SGD": (0.03, 0.12), "Adam": (0.002, 0.008)}, {SAM: (0.1,), ASAM: (1.0,)}, 10, 0.06, 200,
+        {"SGD": (0.03, 0.12), "Adam": (0.002, 0.008)}, {SAM: (0.1,), ASAM: (1.0,)}, 10, 0.06, 200, 0,
     ),
     "laptop": _problems(
         "ResNet-8 on 5,000 images of CIFAR-10", "cifar10", (32, 128, 512, 1024),

@@ -39,7 +39,7 @@ def best_rates(plan: Plan, results: Results) -> pd.DataFrame:
     """
     rows = []
     for cell in cells(plan):
-        settings = rates(plan, cell)
+        settings = rates(plan, results, cell)
         scores = [score(plan, results, cell, setting) for setting in settings]
         known = [found[0] for found in scores if found is not None]
         if len(known) < len(settings) or not any(map(math.isfinite, known)):

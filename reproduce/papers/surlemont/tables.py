@@ -13,7 +13,7 @@ from reproduce.latex import number, spread
 from reproduce.papers.surlemont.choice import chosen
 from reproduce.papers.surlemont.problems import ASAM, METHODS, PLAIN, SAM, cells, problem
 from reproduce.papers.surlemont.relation import best_rates, powers
-from reproduce.papers.surlemont.trials import MATCHED, MEASURES, ends, matched
+from reproduce.papers.surlemont.trials import MATCHED, MEASURES, ends, matched, steps
 from reproduce.results import Results
 from reproduce.study import Plan
 
@@ -108,22 +108,24 @@ def runtime(plan: Plan, results: Results) -> Drawn | None:
     found = ends(plan, results)
     if found.empty:
         return None
-    plain = found[found["method"] == PLAIN].set_index(["optimizer", "batch", "seed"])["seconds"]
-    epochs = found[found["method"] == PLAIN].set_index(["optimizer", "batch", "seed"])["epochs"]
+    timed = steps(plan, results)
     rows = []
     for (optimizer, batch, method), here in found.groupby(["optimizer", "batch", "method"], sort=False):
-        each = {row.seed: row.seconds / row.epochs for row in here.itertuples()}
-        base = {
-            seed: plain[key] / epochs[key] for seed in each if (key := (optimizer, batch, seed)) in plain.index
-        }  # fmt: skip
-        ratio = arms.compared(each, base, "ratio")
-        rows.append({
+        row = {
             "optimizer": optimizer, "batch": batch, "method": METHODS[str(method)], "epochs": _several(here["epochs"]),
             "updates": _several(here["updates"]), "passes with gradient": _several(here["gradients"]),
             "ended by the budget": f"{int((here['stopped'] == 'budget').sum())} of {len(here)}",
-            "seconds": _several(here["seconds"]),
-            "time of an epoch / plain": ABSENT if ratio is None or not ratio.n else f"{ratio.estimate:.2f}",
-        })  # fmt: skip
+            "ms a step": ABSENT, "step / plain": ABSENT, "training (s)": ABSENT,
+        }  # fmt: skip
+        times = timed.get((str(optimizer), int(batch)))
+        if times is not None:
+            seconds, ratios = times["seconds"][method], times["ratios"][method]
+            row |= {
+                "ms a step": f"{1e3 * seconds:.3g}",
+                "step / plain": ABSENT if method == PLAIN else f"{np.median(ratios):.2f}",
+                "training (s)": _several(seconds * here["updates"]),
+            }
+        rows.append(row)
     frame = pd.DataFrame(rows)
     return drawing.plain_table(frame), frame
 

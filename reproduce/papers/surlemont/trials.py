@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from reproduce.papers.surlemont.choice import chosen, finals
-from reproduce.papers.surlemont.problems import PASSES, Cell, cells, problem
+from reproduce.papers.surlemont.problems import ASAM, PASSES, PLAIN, SAM, Cell, cells, problem
 from reproduce.results import Results
 from reproduce.study import Measure, Plan, Trial
 
@@ -22,6 +22,8 @@ ASCENT = 10
 """Passes of each maximiser."""
 TOLERANCE = 0.01
 """Relative residual of the eigenvalue; its own error is of the order of the square."""
+ROUNDS, TIMED = 5, 512
+"""Turns of each method in the timing of a step, and examples that each sees in a turn at least."""
 
 
 def settled(plan: Plan, results: Results) -> dict[Cell, list[Trial]]:
@@ -62,6 +64,33 @@ def measures(plan: Plan, results: Results) -> list[Measure]:
         for cell, trial in runs.items()
         for name in MATCHED
     ]
+
+
+def timing(plan: Plan, cell: Cell, trial: Trial) -> Measure:
+    """Seconds of a step of each method at a batch size, in turns, where the first plain run of that size ended."""
+    known = problem(plan, cell.network)
+    options = {
+        "batch": cell.batch, "rounds": ROUNDS, "steps": max(1, TIMED // cell.batch),
+        "rho": known.radii[SAM][0], "adaptive_rho": known.radii[ASAM][0],
+    }  # fmt: skip
+    return Measure("steps", ((trial, "final"),), tuple(sorted(options.items())), 6 * known.seconds)
+
+
+def timings(plan: Plan, results: Results) -> list[Measure]:
+    """`timing` of every optimizer and batch size whose plain setting has been chosen."""
+    plain = {cell: runs for cell, runs in settled(plan, results).items() if cell.method == PLAIN}
+    return [timing(plan, cell, runs[0]) for cell, runs in plain.items()]
+
+
+def steps(plan: Plan, results: Results) -> dict[tuple[str, int], dict[str, Any]]:
+    """(Optimizer, batch size) -> what `timing` found there; what was not timed, or had diverged, is absent."""
+    plain = {cell: runs[0] for cell, runs in settled(plan, results).items() if cell.method == PLAIN}
+    found = {
+        (cell.network, cell.batch): results.measured(timing(plan, cell, trial))
+        for cell, trial in plain.items()
+        if not results.diverged(trial)
+    }
+    return {place: times for place, times in found.items() if times is not None}
 
 
 MATCHED = (BOX, BALL, ADAPTIVE, TOP)

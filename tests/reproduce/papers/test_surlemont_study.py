@@ -10,10 +10,22 @@ from rate_runs import judged, plan, settings
 
 from reproduce.claims import read_claims, write_claims
 from reproduce.papers.surlemont import STUDY
-from reproduce.papers.surlemont.choice import candidates, chosen, following, rates
+from reproduce.papers.surlemont.choice import candidates, chosen, following, grid, rates
 from reproduce.papers.surlemont.problems import ASAM, METHODS, PASSES, PLAIN, PROBLEMS, SAM, Cell, Setting, cells, run
 from reproduce.papers.surlemont.relation import best_rates, power, vertex
-from reproduce.papers.surlemont.trials import BALL, BOX, MATCHED, TOP, ends, matched, measure, measures, settled
+from reproduce.papers.surlemont.trials import (
+    BALL,
+    BOX,
+    MATCHED,
+    TOP,
+    ends,
+    matched,
+    measure,
+    measures,
+    settled,
+    timing,
+    timings,
+)
 from reproduce.planning import trials
 from reproduce.report import prose
 from reproduce.results import Results
@@ -81,6 +93,9 @@ class Made(Results):
 
     def measured(self, wanted):
         (trial, weights), *_ = wanted.of
+        if wanted.kind == "steps":
+            seconds = {method: 0.1 * passes for method, passes in PASSES.items()}
+            return {"seconds": seconds, "ratios": {method: [1.0 * passes] for method, passes in PASSES.items()}}
         seed = 1 + 0.1 * trial.seed
         value = SHARP[place(trial)[1]] * seed * (1 if weights == "final" else 10)
         return {"value": value, "lambda_max": value}
@@ -110,7 +125,7 @@ def test_a_test_example_has_no_say():
 
 def test_nothing_follows_before_all_candidates_of_a_cell_are_there():
     cell = Cell("SGD", SAM, 16)
-    first = run(PLAN, cell, rates(PLAN, cell)[0], 0)
+    first = run(PLAN, cell, grid(PLAN, cell)[0], 0)
     results = Made(absent=lambda trial: trial == first)
     assert chosen(PLAN, results, cell) is None
     labels = {trial.label for trial in following(PLAN, results)}
@@ -127,10 +142,37 @@ def test_a_candidate_that_diverged_is_not_chosen():
 def test_the_winner_of_the_candidates_is_the_first_of_the_final_runs():
     results = Made()
     for cell, runs in settled(PLAN, results).items():
-        assert runs[0] in [run(PLAN, cell, setting, 0) for setting in rates(PLAN, cell)]
+        assert runs[0] in [run(PLAN, cell, setting, 0) for setting in grid(PLAN, cell)]
         assert [trial.seed for trial in runs] == [0, 1, 2]
     everything = trials(STUDY, PLAN, results)
     assert len(everything) == len(candidates(PLAN)) + 2 * len(cells(PLAN))  # two seeds more in every cell
+
+
+def test_a_rate_beyond_the_end_of_the_grid_that_does_best_is_tried_too():
+    at = plan(STUDY, "laptop")
+    cell = Cell("SGD", SAM, 128)
+
+    class Peak(Made):
+        def __init__(self, rate):
+            super().__init__()
+            self.rate = rate
+
+        def accuracy(self, trial):
+            return 90 - abs(math.log(place(trial)[3] / self.rate))
+
+    def tried(rate):
+        return [setting.rate for setting in rates(at, Peak(rate), cell)]
+
+    assert tried(0.04) == [0.01, 0.04, 0.16, 0.64]
+    assert tried(0.001) == tried(0.01) == [0.0025, 0.01, 0.04, 0.16, 0.64]
+    assert tried(100) == [0.01, 0.04, 0.16, 0.64, 2.56]
+    assert chosen(at, Peak(2.56), cell).rate == 2.56
+    labels = {trial.label for trial in following(at, Peak(2.56))}
+    assert "SGD SAM, batch 128, rate 2.56, rho 0.1, seed 0" in labels
+    assert not any("rate 0.0025" in label for label in labels)
+    edges = best_rates(at, Peak(100)).set_index(["optimizer", "method", "batch"])["edge"]
+    assert edges.loc["SGD", SAM, 128]
+    assert not best_rates(at, Peak(0.0101)).set_index(["optimizer", "method", "batch"])["edge"].loc["SGD", SAM, 128]
 
 
 @pytest.mark.parametrize("scale", SCALES)
@@ -239,11 +281,16 @@ def test_runs_that_ended_by_the_budget_are_counted():
     assert set(frame["ended by the budget"]) == {"3 of 3"}
 
 
-def test_the_time_of_an_epoch_is_compared_with_the_plain_one():
+def test_the_time_of_a_training_is_that_of_its_updates():
     _, frame = draw("runtime", Made())
-    ratios = frame.set_index(["optimizer", "batch", "method"])["time of an epoch / plain"]
-    assert ratios.loc["SGD", 16, METHODS[SAM]] == "2.00"
-    assert ratios.loc["SGD", 16, METHODS[PLAIN]] == "1.00"
+    found = frame.set_index(["optimizer", "batch", "method"])
+    assert found.loc[("SGD", 16, METHODS[SAM]), "step / plain"] == "2.00"
+    assert found.loc[("SGD", 16, METHODS[SAM]), "ms a step"] == "200"
+    assert found.loc[("SGD", 16, METHODS[SAM]), "training (s)"].startswith("20")  # of 100 updates
+    assert found.loc[("SGD", 16, METHODS[PLAIN]), "training (s)"].startswith("10")
+    assert timing(PLAN, Cell("SGD", PLAIN, 16), settled(PLAN, Made())[Cell("SGD", PLAIN, 16)][0]) in timings(
+        PLAN, Made()
+    )
 
 
 # The claims -----------------------------------------------------------------------------------------------------------
