@@ -194,7 +194,8 @@ def slope_interval(x: Sequence[float], curves: Sequence[Sequence[float]], level:
     centred = at - at.mean()
     slopes = np.full(len(rows), np.nan)
     finite = np.isfinite(rows).all(axis=1)
-    slopes[finite] = rows[finite] @ centred / (centred @ centred)
+    rises = rows[finite] - rows[finite, :1]  # of equal values exactly 0
+    slopes[finite] = rises @ centred / (centred @ centred)
     return mean_interval(slopes, level=level, effect="slope")
 
 

@@ -145,6 +145,10 @@ def test_slope_is_scipys_least_squares():
     assert (found.estimate, found.low, found.high) == pytest.approx((expected.estimate, expected.low, expected.high))
 
 
+def test_slope_of_equal_values_is_nothing_at_all():
+    assert slope_interval(np.log([16, 256, 512]), [[np.log(0.03)] * 3]).estimate == 0
+
+
 def test_slope_leaves_out_broken_curves():
     found = slope_interval([0, 1], [[0, 1], [0, 2], [0, math.nan], [0, 3]])
     assert (found.estimate, found.n, found.excluded, found.effect) == (pytest.approx(2), 3, 1, "slope")
