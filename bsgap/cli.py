@@ -40,7 +40,7 @@ from bsgap.callbacks.wandb import WeightsAndBiases
 from bsgap.errors import BadCheckpoint, Interrupted, UsageError
 from bsgap.files import check_writable, write_text
 from bsgap.signals import stoppable
-from bsgap.terminal import one_line, quiet, usage_error
+from bsgap.terminal import INTERRUPTED, one_line, quiet, usage_error
 
 CONFIG = "config.yaml"
 
@@ -321,7 +321,7 @@ def main(args: Sequence[str] | None = None) -> int:
         return 2
     except (Interrupted, KeyboardInterrupt) as error:
         print(f"bsgap: interrupted: {one_line(error)}", file=sys.stderr)
-        return 130
+        return INTERRUPTED
     return 0
 
 

@@ -5,6 +5,9 @@ import warnings
 
 from bsgap.errors import UsageError
 
+INTERRUPTED = 130
+"""Exit code of a command that was interrupted: 128 and the number of SIGINT."""
+
 # Beginning of a message of Lightning -> why it is not shown.
 MESSAGES = {
     "Seed set to": "the recipe says it",

@@ -7,32 +7,15 @@ import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from jsonargparse import ArgumentError, ArgumentParser, Namespace
 
 from bsgap.errors import UsageError
-from bsgap.terminal import one_line
+from bsgap.terminal import INTERRUPTED, one_line
+from reproduce.papers import TITLES
 from reproduce.study import SCALES
-
-INTERRUPTED = 130
-PAPERS = {
-    "keskar": "large-batch training and sharp minima (Keskar et al. 2017)",
-    "golmant": "the computational inefficiency of large batch sizes (Golmant et al. 2018)",
-    "adabatch": "adaptive batch sizes (Devarakonda, Naumov, Garland 2017)",
-    "smith": "growing the batch instead of decaying the learning rate (Smith et al. 2017)",
-    "hoffer": "train longer, generalize better (Hoffer, Hubara, Soudry 2017)",
-    "goyal": "accurate, large minibatch SGD (Goyal et al. 2017)",
-    "lars": "layer-wise adaptive rate scaling (You, Gitman, Ginsburg 2017)",
-    "surlemont": "does sharpness-aware minimisation repair large batches? (the accompanying study)",
-    "sam": "sharpness-aware minimisation: rho, m, and spectra at convergence (Foret et al. 2021)",
-    "asam": "adaptive sharpness-aware minimisation against SAM (Kwon et al. 2021)",
-    "li": "loss landscapes of small and large batches, filter-normalised (Li et al. 2018)",
-    "yao": "Hessian spectra and adversarial robustness against the batch size (Yao et al. 2018)",
-    "jastrzebski": "three factors influencing minima in SGD (Jastrzebski et al. 2017)",
-}
 
 
 def parser() -> ArgumentParser:
@@ -40,10 +23,10 @@ def parser() -> ArgumentParser:
     top = _parser(prog="reproduce", description=__doc__)
     commands = top.add_subcommands(required=True, dest="command")
     commands.add_subcommand("list", _parser(), help="papers, their figures and scales")
-    for name, text in PAPERS.items():
+    for name, text in TITLES.items():
         commands.add_subcommand(name, _paper_parser(text), help=text)
     status = _parser(description="What is done, running, failed or missing.")
-    status.add_argument("paper", nargs="?", choices=[*PAPERS], help="only the runs of this paper")
+    status.add_argument("paper", nargs="?", choices=[*TITLES], help="only the runs of this paper")
     _add_places(status)
     commands.add_subcommand("status", status, help="what is done, running, failed or missing")
     take = _parser(description="Take finished runs of another store.")
@@ -51,7 +34,7 @@ def parser() -> ArgumentParser:
     _add_places(take)
     commands.add_subcommand("import", take, help="take finished runs of another store")
     publish = _parser(description="Write compact copies of a paper's finished runs.")
-    publish.add_argument("paper", choices=[*PAPERS], help="paper whose runs are published")
+    publish.add_argument("paper", choices=[*TITLES], help="paper whose runs are published")
     publish.add_argument("--scale", type=str, default="laptop", help=f"one of {', '.join(SCALES)}")
     publish.add_argument("--to", type=str, default="paper/results", help="folder of published results")
     _add_places(publish)
@@ -137,15 +120,9 @@ def _run(options: Namespace) -> int:
     chosen: dict[str, Any] = vars(options[options.command]) if options[options.command] is not None else {}
     from reproduce import commands
 
-    if options.command in PAPERS:
+    if options.command in TITLES:
         return commands.reproduce_paper(options.command, **chosen)
     return commands.COMMANDS[options.command](**chosen)
-
-
-def published_folders() -> list[Path]:
-    """The published results of a checkout."""
-    place = Path(__file__).parent.parent / "paper" / "results"
-    return [place] if (place / "runs").is_dir() else []
 
 
 if __name__ == "__main__":

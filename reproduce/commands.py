@@ -11,13 +11,16 @@ from rich.markup import escape
 from rich.table import Table
 
 from bsgap.errors import UsageError
-from reproduce.cli import INTERRUPTED, PAPERS, published_folders
+from bsgap.terminal import INTERRUPTED
 from reproduce.console import console as new_console
 from reproduce.console import counted, print_claims, print_end, print_plan
+from reproduce.imports import import_runs
 from reproduce.output import write
+from reproduce.papers import TITLES
 from reproduce.papers import study as study_of
 from reproduce.planning import check_data, make_plan, trials, with_data_at_hand
 from reproduce.progress import Progress
+from reproduce.published import publish_runs
 from reproduce.results import Results
 from reproduce.runner import Runner
 from reproduce.store import Store
@@ -87,7 +90,7 @@ def _cores() -> int:
 def list_papers() -> int:
     """Print the papers, their figures and scales."""
     console = new_console()
-    for name, text in PAPERS.items():
+    for name, text in TITLES.items():
         study = study_of(name)
         console.print(f"[bold]reproduce {name}[/]  {text}")
         for artifact in study.artifacts:
@@ -105,7 +108,7 @@ def status(paper: str | None, out: str, data_root: str | None) -> int:
     results = Results(store, data_root)
     table = Table("paper", "scale", "runs", "done", "published", "running", "interrupted", "failed", "to do", box=None)
     failures = []
-    for name in [paper] if paper else PAPERS:
+    for name in [paper] if paper else TITLES:
         for scale in SCALES:
             study = study_of(name)
             plan = make_plan(study, scale)
@@ -130,7 +133,7 @@ def take(folder: str, out: str, data_root: str | None) -> int:
     console = new_console()
     if not Path(folder).is_dir():
         raise UsageError(f"no folder {folder}: give the results folder of another store.")
-    found = Store(Path(out)).import_from(Path(folder))
+    found = import_runs(Store(Path(out)), Path(folder))
     counts = f"{len(found.imported)} runs imported, {len(found.skipped)} known already"
     console.print(f"{counts}, {len(found.refused)} refused")
     for key, reason in found.refused.items():
@@ -148,7 +151,7 @@ def publish(paper: str, scale: str, to: str, out: str, data_root: str | None) ->
     store = Store(Path(out), [Path(to)] if Path(to).is_dir() else [])
     results = Results(store, data_root)
     done = [results.id(trial) for trial in trials(study, plan, results) if results.run(trial) is not None]
-    written = store.publish(done, Path(to))
+    written = publish_runs(store, done, Path(to))
     console.print(f"{len(done)} finished runs, {len(written)} of them new or with new measurements, in {to}")
     return 0
 
@@ -169,7 +172,7 @@ def _draw_published(out: Path) -> None:
         return
     store = Store(out, folders)
     results = Results(store)
-    for name, scale in product(PAPERS, SCALES):
+    for name, scale in product(TITLES, SCALES):
         folder = out / name / scale
         if (folder / "manifest.json").exists():
             continue
@@ -188,6 +191,12 @@ def _with_runs(study: Study, plan: Plan, results: Results) -> Plan:
     kept = {network: plan.seeds[network] for network in plan.networks if published(network)}
     lacking = {network: "none of its runs is published" for network in plan.networks if network not in kept}
     return replace(plan, networks=tuple(kept), seeds=kept, not_run={**plan.not_run, **lacking})
+
+
+def published_folders() -> list[Path]:
+    """The published results of a checkout."""
+    place = Path(__file__).parent.parent / "paper" / "results"
+    return [place] if (place / "runs").is_dir() else []
 
 
 COMMANDS: dict[str, Callable[..., int]] = {

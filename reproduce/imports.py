@@ -2,19 +2,27 @@
 
 import os
 import shutil
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from bsgap.errors import CorruptData, UsageError
 from reproduce import atomic, entry, identity, measurements
 from reproduce.entry import CONFIG, DONE, MEASUREMENTS, RECORD
 from reproduce.locks import writable
-
-if TYPE_CHECKING:
-    from reproduce.store import Imported, Store
+from reproduce.store import Store
 
 
-def import_runs(store: "Store", folder: Path) -> "Imported":
+@dataclass
+class Imported:
+    """What `import_runs` did: run ids, and the reason for each that was refused."""
+
+    imported: list[str] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)
+    refused: dict[str, str] = field(default_factory=dict)
+
+
+def import_runs(store: Store, folder: Path) -> Imported:
     """Copy the done runs in `folder` whose digests hold and whose id is that of their config.
 
     A run that is done in `store` is skipped, apart from measurements that it lacks and that were taken on the same
@@ -27,8 +35,6 @@ def import_runs(store: "Store", folder: Path) -> "Imported":
     Raises:
         UsageError: There are no runs in `folder`, or the store cannot be written to.
     """
-    from reproduce.store import Imported
-
     base = folder / "runs" if (folder / "runs").is_dir() else folder
     sources = sorted(path.parent for path in base.glob(f"*/{RECORD}") if not path.parent.name.startswith("."))
     if not sources:
@@ -75,11 +81,11 @@ def _checked(source: Path) -> dict[str, Any]:
     return record
 
 
-def _local(store: "Store", name: str) -> bool:
+def _local(store: Store, name: str) -> bool:
     return store.is_done(name) and not store.run(name).published
 
 
-def _take(store: "Store", source: Path, record: dict[str, Any]) -> bool:
+def _take(store: Store, source: Path, record: dict[str, Any]) -> bool:
     """Copy a run aside, check the copy, and rename it into place; False when another process works on it."""
     target = store.path(source.name)
     with store.claim(source.name, wait=False) as held:
@@ -103,7 +109,7 @@ def _take(store: "Store", source: Path, record: dict[str, Any]) -> bool:
     return True
 
 
-def _merge(store: "Store", source: Path) -> None:
+def _merge(store: Store, source: Path) -> None:
     """Copy the sound measurements that are missing here; one on another training is kept out by `holds` when read."""
     target = store.path(source.name) / MEASUREMENTS
     for path in sorted((source / MEASUREMENTS).glob("[!.]*.json")):

@@ -10,17 +10,15 @@ import io
 import os
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from bsgap.errors import CorruptData, UsageError
 from reproduce import atomic, entry, identity, measurements
 from reproduce.entry import CONFIG, CURVES, MEASUREMENTS, OUTCOME, RECORD, Run
-
-if TYPE_CHECKING:
-    from reproduce.store import Store
+from reproduce.store import Store
 
 DIGITS = 6
 """Significant digits of published curves."""
@@ -30,7 +28,19 @@ _UNPUBLISHED = ("config", "ckpt_path", "wandb", "resume")  # of a config: where 
 _PASSING = ("started", "resumed", "updated")  # of a record
 
 
-def publish_run(store: "Store", run_id: str, folder: Path) -> bool:
+def publish_runs(store: Store, run_ids: Iterable[str], folder: Path) -> list[str]:
+    """Write compact copies of done runs, with their measurements and without weights, to `folder`.
+
+    Returns:
+        The ids for which something was written: a new copy, or measurements that it lacked.
+
+    Raises:
+        UsageError: A run is not done, or `folder` cannot be written to.
+    """
+    return [name for name in dict.fromkeys(run_ids) if publish_run(store, name, folder)]
+
+
+def publish_run(store: Store, run_id: str, folder: Path) -> bool:
     """Write the compact copy of a run to `folder/runs/<id>`, or the measurements that are missing there.
 
     Another training of the same run that was published before is replaced, with its measurements.
@@ -109,7 +119,7 @@ def _numbers(folder: Path) -> tuple[Any, Any] | None:
     return None
 
 
-def _measurements(store: "Store", run: Run) -> Iterator[Path]:
+def _measurements(store: Store, run: Run) -> Iterator[Path]:
     """Files of the sound measurements, taken on this training, that are stored under the run."""
     for base in (store.root, *store.published):
         for path in sorted((base / "runs" / run.id / MEASUREMENTS).glob("[!.]*.json")):

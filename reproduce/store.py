@@ -21,7 +21,6 @@ they are opened, by content.
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -33,15 +32,6 @@ from reproduce.entry import DONE, ERROR, MEASUREMENTS, OUTCOME, RECORD, RESUME, 
 from reproduce.locks import Locks, writable
 from reproduce.machine import commit, machine, threads, versions
 from reproduce.shelf import Shelf
-
-
-@dataclass
-class Imported:
-    """What `Store.import_from` did: run ids, and the reason for each that was refused."""
-
-    imported: list[str] = field(default_factory=list)
-    skipped: list[str] = field(default_factory=list)
-    refused: dict[str, str] = field(default_factory=dict)
 
 
 class Store:
@@ -306,31 +296,6 @@ class Store:
         """Run id -> digest of its curves as trained, None where it is not done: which training counts here."""
         runs = {name: self._shelf.find(name) for name in run_ids}
         return {name: run.record.get("numbers") if run else None for name, run in runs.items()}
-
-    # Exchange
-
-    def import_from(self, folder: Path | str) -> Imported:
-        """Take the finished runs of another store (a cluster's, another machine's) whose digests hold.
-
-        Raises:
-            UsageError: There are no runs in `folder`, or this store cannot be written to.
-        """
-        from reproduce.imports import import_runs
-
-        return import_runs(self, Path(folder))
-
-    def publish(self, run_ids: Iterable[str], folder: Path | str) -> list[str]:
-        """Write compact copies of done runs, with their measurements and without weights, to `folder`.
-
-        Returns:
-            The ids for which something was written: a new copy, or measurements that it lacked.
-
-        Raises:
-            UsageError: A run is not done, or `folder` cannot be written to.
-        """
-        from reproduce.published import publish_run
-
-        return [name for name in dict.fromkeys(run_ids) if publish_run(self, name, Path(folder))]
 
     # Inside
 

@@ -59,7 +59,7 @@ def test_an_unknown_name_is_refused_with_those_that_there_are(ask, tmp_path):
     assert "\n" not in text
 
 
-@pytest.mark.parametrize("paper", papers.NAMES)
+@pytest.mark.parametrize("paper", papers.TITLES)
 def test_every_study_asks_for_data_sets_that_there_are(paper):
     study, known = papers.study(paper), {name for name, _ in NAMES}
     assert {study.data(network, scale) for scale in SCALES for network in study.networks[scale]} <= known

@@ -185,8 +185,8 @@ def test_published_runs_are_those_that_the_recipes_ask_for():
     results = Results(Store(PUBLISHED[0].parents[1]))  # some runs are decided by others
     results._fingerprints = dict(fingerprints)
     assert len(results._fingerprints) == len(fingerprints)  # one for each data set
-    asked = {name: set() for name in papers.NAMES}
-    for name in papers.NAMES:
+    asked = {name: set() for name in papers.TITLES}
+    for name in papers.TITLES:
         study = papers.study(name)
         sources = set(results._fingerprints)
         for scale in SCALES:

@@ -7,6 +7,7 @@ import tiny
 from reproduce import recipes
 from reproduce.identity import run_id
 from reproduce.papers.keskar import trials
+from reproduce.published import publish_runs
 from reproduce.results import Results, unique
 from reproduce.store import Store
 from reproduce.study import Measure, Plan, Trial
@@ -121,7 +122,7 @@ def test_without_the_data_a_published_run_on_a_subset_of_them_is_found(tmp_path)
     folder = publisher.open(key, config, "of a subset")
     (folder / "metrics.csv").write_text("step,epoch,examples,metric,value\n0,0,0,train_loss,4.6\n")
     publisher.finish(key, "finished", {"kept": {}})
-    publisher.publish([key], tmp_path / "published")
+    publish_runs(publisher, [key], tmp_path / "published")
     here = Results(Store(tmp_path / "here", [tmp_path / "published"]), str(tmp_path / "no data"))
     assert here.id(trial) == key
     assert here.run(trial).published

@@ -9,6 +9,8 @@ from store_cases import CURVES, FINGERPRINT, OUTCOME, config, finished, identifi
 
 from bsgap.errors import UsageError
 from reproduce import identity
+from reproduce.imports import import_runs
+from reproduce.published import publish_runs
 from reproduce.store import Store
 
 KEY, OTHER = identifier(config()), identifier(config(seed=1))
@@ -41,7 +43,7 @@ def rewrite(store, key, **changes):
 
 @pytest.mark.parametrize("inside", ["", "runs"])
 def test_finished_runs_come_with_weights_and_measurements(cluster, here, inside):
-    found = here.import_from(cluster.root / inside)
+    found = import_runs(here, cluster.root / inside)
     assert (sorted(found.imported), found.skipped, found.refused) == (sorted([KEY, OTHER]), [], {})
     assert (here.status(KEY), here.status(OTHER)) == ("finished", "diverged")
     run = here.run(KEY)
@@ -52,10 +54,10 @@ def test_finished_runs_come_with_weights_and_measurements(cluster, here, inside)
 
 
 def test_a_second_import_takes_only_new_measurements(cluster, here):
-    here.import_from(cluster.root)
-    assert sorted(here.import_from(cluster.root).skipped) == sorted([KEY, OTHER])
+    import_runs(here, cluster.root)
+    assert sorted(import_runs(here, cluster.root).skipped) == sorted([KEY, OTHER])
     cluster.put_measurement([OTHER], SHARPNESS, {"value": 4.0}, 1)
-    assert here.import_from(cluster.root).imported == []
+    assert import_runs(here, cluster.root).imported == []
     assert here.measurement([OTHER], SHARPNESS) == {"value": 4.0}
 
 
@@ -63,7 +65,7 @@ def test_corrupt_and_unfinished_runs_are_refused_by_name(cluster, here):
     weights = cluster.path(KEY) / "weights" / "final.pt"
     weights.write_bytes(weights.read_bytes()[:-1] + b"x")  # of the right size
     cluster.open(OTHER, config(seed=1), FINGERPRINT, again=True)
-    found = here.import_from(cluster.root)
+    found = import_runs(here, cluster.root)
     assert found.imported == []
     assert "digest of weights/final.pt" in found.refused[KEY]
     assert "running, not finished" in found.refused[OTHER]
@@ -72,35 +74,35 @@ def test_corrupt_and_unfinished_runs_are_refused_by_name(cluster, here):
 
 def test_an_id_that_is_not_that_of_the_config_is_refused(cluster, here):
     rewrite(cluster, KEY, fingerprint="other data")
-    found = here.import_from(cluster.root)
+    found = import_runs(here, cluster.root)
     assert found.imported == [OTHER]
     assert "its config is that of run" in found.refused[KEY]
 
 
 def test_another_protocol_is_refused(cluster, here, monkeypatch):
     monkeypatch.setattr(identity, "PROTOCOL", identity.PROTOCOL + 1)
-    found = here.import_from(cluster.root)
+    found = import_runs(here, cluster.root)
     assert f"its protocol is {identity.PROTOCOL - 1}" in found.refused[KEY]
 
 
 def test_a_half_done_run_here_gives_way(cluster, here):
     here.open(KEY, config(), FINGERPRINT)
     (here.path(KEY) / "last.ckpt").write_bytes(b"half")
-    here.import_from(cluster.root)
+    import_runs(here, cluster.root)
     assert here.is_done(KEY, ["final"])
     assert not (here.path(KEY) / "last.ckpt").exists()
 
 
 def test_a_run_that_is_being_trained_here_is_left_alone(cluster, here):
     with Store(here.root).claim(KEY):
-        found = here.import_from(cluster.root)
+        found = import_runs(here, cluster.root)
     assert (found.imported, found.refused) == ([OTHER], {KEY: "another process works on this run here"})
 
 
 def test_foreign_names_and_files_stay_out(cluster, here):
     shutil.copytree(cluster.path(KEY), cluster.root / "runs" / "not-an-id")
     (cluster.path(OTHER) / "extra.sh").write_text("echo")
-    found = here.import_from(cluster.root)
+    found = import_runs(here, cluster.root)
     assert list(found.refused) == ["not-an-id"]
     assert not (here.path(OTHER) / "extra.sh").exists()
     assert sorted(path.name for path in (here.root / "runs").iterdir()) == sorted([KEY, OTHER])
@@ -109,7 +111,7 @@ def test_foreign_names_and_files_stay_out(cluster, here):
 def test_a_corrupt_measurement_does_not_keep_its_run_out(cluster, here):
     for path in (cluster.path(KEY) / "measurements").iterdir():
         path.write_text("{")
-    found = here.import_from(cluster.root)
+    found = import_runs(here, cluster.root)
     assert KEY in found.imported
     assert here.measurement([KEY], SHARPNESS) is None
     assert len(here.warnings) == 2
@@ -117,10 +119,10 @@ def test_a_corrupt_measurement_does_not_keep_its_run_out(cluster, here):
 
 def test_nothing_to_import_is_said(here, tmp_path):
     with pytest.raises(UsageError, match="no runs in"):
-        here.import_from(tmp_path / "nowhere")
+        import_runs(here, tmp_path / "nowhere")
     finished(here)
     with pytest.raises(UsageError, match="the store itself"):
-        here.import_from(here.root)
+        import_runs(here, here.root)
 
 
 # Publish
@@ -128,7 +130,7 @@ def test_nothing_to_import_is_said(here, tmp_path):
 
 def test_published_runs_are_done_and_have_no_weights(cluster, tmp_path):
     folder = tmp_path / "published"
-    assert cluster.publish([KEY, OTHER, KEY], folder) == [KEY, OTHER]
+    assert publish_runs(cluster, [KEY, OTHER, KEY], folder) == [KEY, OTHER]
     store = Store(tmp_path / "clone", [folder])
     assert (store.status(KEY), store.status(OTHER)) == ("finished", "diverged")
     assert sorted(store.ids()) == sorted([KEY, OTHER])
@@ -143,7 +145,7 @@ def test_published_runs_are_done_and_have_no_weights(cluster, tmp_path):
 
 
 def test_published_curves_have_six_digits(cluster, tmp_path):
-    cluster.publish([KEY], tmp_path / "published")
+    publish_runs(cluster, [KEY], tmp_path / "published")
     text = (tmp_path / "published" / "runs" / KEY / "metrics.csv").read_text()
     assert text == ("step,epoch,examples,metric,value\n0,0,0,train_loss,2.30259\n8,1,512,train_loss,0.123457\n")
 
@@ -154,7 +156,7 @@ def test_published_copies_name_no_place_and_keep_the_id(tmp_path, here):
     settings["trainer"] |= {"default_root_dir": str(tmp_path)}
     finished(here, config())
     key = finished(here, settings)
-    here.publish([key], tmp_path / "published")
+    publish_runs(here, [key], tmp_path / "published")
     folder = tmp_path / "published" / "runs" / key
     text = "".join(path.read_text() for path in folder.iterdir())
     assert str(tmp_path) not in text
@@ -164,34 +166,34 @@ def test_published_copies_name_no_place_and_keep_the_id(tmp_path, here):
     assert identifier(compact) == key
     assert compact["model"]["init_args"]["initial_weights"] == f"{KEY}/final"
     assert sum(path.stat().st_size for path in folder.iterdir()) < 8000
-    assert Store(tmp_path / "third").import_from(tmp_path / "published").imported == [key]
+    assert import_runs(Store(tmp_path / "third"), tmp_path / "published").imported == [key]
 
 
 def test_publishing_twice_adds_new_measurements(cluster, tmp_path):
     folder = tmp_path / "published"
-    cluster.publish([KEY, OTHER], folder)
+    publish_runs(cluster, [KEY, OTHER], folder)
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*.*")}
-    assert cluster.publish([KEY, OTHER], folder) == []
+    assert publish_runs(cluster, [KEY, OTHER], folder) == []
     cluster.put_measurement([OTHER], SHARPNESS, {"value": 5.0}, 1)
-    assert cluster.publish([KEY, OTHER], folder) == [OTHER]
+    assert publish_runs(cluster, [KEY, OTHER], folder) == [OTHER]
     assert Store(tmp_path / "clone", [folder]).measurement([OTHER], SHARPNESS) == {"value": 5.0}
     assert before.items() <= {path: path.stat().st_mtime_ns for path in folder.rglob("*.*")}.items()
 
 
 def test_a_clone_measures_published_runs_and_publishes_that(cluster, tmp_path):
     folder = tmp_path / "published"
-    cluster.publish([KEY, OTHER], folder)
+    publish_runs(cluster, [KEY, OTHER], folder)
     clone = Store(tmp_path / "clone", [folder])
     clone.put_measurement([OTHER], SHARPNESS, {"value": 6.0}, 1)
     assert clone.status(OTHER) == "diverged"
     assert clone.run(OTHER).published
-    assert clone.publish([KEY, OTHER], folder) == [OTHER]
+    assert publish_runs(clone, [KEY, OTHER], folder) == [OTHER]
     assert Store(tmp_path / "second", [folder]).measurement([OTHER], SHARPNESS) == {"value": 6.0}
 
 
 def test_the_local_run_counts_before_the_published_one(cluster, tmp_path):
     folder = tmp_path / "published"
-    cluster.publish([KEY, OTHER], folder)
+    publish_runs(cluster, [KEY, OTHER], folder)
     clone = Store(tmp_path / "clone", [folder])
     clone.open(KEY, config(), FINGERPRINT)
     assert clone.status(KEY) == "finished"  # published, while the local one is only half done
@@ -204,12 +206,12 @@ def test_the_local_run_counts_before_the_published_one(cluster, tmp_path):
 
 def test_measurements_of_another_training_are_not_mixed_in(cluster, tmp_path):
     folder = tmp_path / "published"
-    cluster.publish([KEY, OTHER], folder)
+    publish_runs(cluster, [KEY, OTHER], folder)
     clone = Store(tmp_path / "clone", [folder])
     finished(clone, config(), curves=CURVES.replace("2.30", "2.31"))  # another machine, other bits
     assert clone.measurement([KEY], SHARPNESS) is None
     assert clone.measurement([KEY, OTHER], PATH) is None
-    assert clone.publish([KEY], folder) == [KEY]
+    assert publish_runs(clone, [KEY], folder) == [KEY]
     published = folder / "runs" / KEY
     assert "2.31" in (published / "metrics.csv").read_text()
     assert not (published / "measurements").exists()
@@ -217,7 +219,7 @@ def test_measurements_of_another_training_are_not_mixed_in(cluster, tmp_path):
 
 def test_a_corrupt_published_run_is_named_left_alone_and_not_used(cluster, tmp_path):
     folder = tmp_path / "published"
-    cluster.publish([KEY], folder)
+    publish_runs(cluster, [KEY], folder)
     path = folder / "runs" / KEY / "metrics.csv"
     path.write_text("short")
     clone = Store(tmp_path / "clone", [folder])
@@ -226,14 +228,14 @@ def test_a_corrupt_published_run_is_named_left_alone_and_not_used(cluster, tmp_p
     (warning,) = clone.warnings
     assert "published run" in warning
     assert path.read_text() == "short"
-    assert cluster.publish([KEY], folder) == [KEY]
+    assert publish_runs(cluster, [KEY], folder) == [KEY]
     assert clone.status(KEY) == "finished"
 
 
 def test_only_done_runs_are_published(here, tmp_path):
     with pytest.raises(UsageError, match="absent, expected a finished one"):
-        here.publish([KEY], tmp_path / "published")
+        publish_runs(here, [KEY], tmp_path / "published")
     finished(here)
     (tmp_path / "file").touch()
     with pytest.raises(UsageError, match="cannot be written"):
-        here.publish([KEY], tmp_path / "file")
+        publish_runs(here, [KEY], tmp_path / "file")
