@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
@@ -25,18 +26,20 @@ class SAM(Optimizer):
         ε = ρ g(w) / ‖g(w)‖₂,    w ← base(w, g(w + ε))
 
     with the norm over all weights jointly; with `adaptive` it is the ε of ASAM (Kwon et al. 2021, arXiv:2102.11600),
-    see `bsgap.optim.perturbation.ascent`. Weight decay is the base's: it acts at w, and not in ε. The weights come
-    back from ε to the bit. With `rho` 0 it is the base optimizer itself, and one gradient a step.
+    see `bsgap.optim.perturbation.ascent`. Weight decay is the base's: it acts at w, and not in ε. Where the base
+    maximises (`maximize=True`), ε is the opposite, towards the lowest point. The weights come back from ε to the bit.
+    With `rho` 0 it is the base optimizer itself, and one gradient a step.
 
     `step` needs a closure and evaluates it twice; it clears the gradient itself. Under Lightning nothing else is to be
     done, whether the optimization is automatic or manual. The second pass leaves BatchNorm's statistics, all other
-    buffers, and metrics alone, and logs nothing; it draws the same random numbers as the first, so dropout has the same
-    mask. The hooks `on_before_backward`, `on_after_backward` and `on_before_zero_grad` run for both passes, and metrics
-    that the module keeps in a plain list or dict, not as submodules, count a batch twice. Only the gradient of the
-    base's step is clipped and shown to `on_before_optimizer_step`, and the loss is that of the first pass. A loss that
-    is NaN from the start is no error: it trains on as with the base optimizer. Over several devices both passes are
-    synchronised: ε is that of the whole batch. Accumulation by Lightning, and a gradient scaler (precision 16-mixed),
-    are refused: neither lets a gradient be taken twice.
+    buffers, and metrics alone, and logs nothing (in a loop of one's own, which knows no module, BatchNorm's alone); it
+    draws the same random numbers as the first, so dropout has the same mask. The hooks `on_before_backward`,
+    `on_after_backward` and `on_before_zero_grad` run for both passes, and metrics that the module keeps in a plain list
+    or dict, not as submodules, count a batch twice. Only the gradient of the base's step is clipped and shown to
+    `on_before_optimizer_step`, and the loss is that of the first pass. A loss that is NaN from the start is no error:
+    it trains on as with the base optimizer. Over several devices both passes are synchronised: ε is that of the whole
+    batch. Accumulation by Lightning, and a gradient scaler (precision 16-mixed), are refused: neither lets a gradient
+    be taken twice.
 
     Which weights ASAM scales: Kwon's code takes T = |w| + η for parameters whose names contain "weight", and T = 1 for
     others. An optimizer knows no names, so here it is tensors of more than one dimension. The two differ for the gains
@@ -134,6 +137,8 @@ class SAM(Optimizer):
                 " bf16-mixed or 32-true."
             )
         request = request_of(closure)
+        if _takes_no_gradient(request):
+            return self.base.step(closure)
         _check_whole(request)
         self._check_trainable()
         loss = request.finished(lambda: self._gradient(request))
@@ -159,7 +164,8 @@ class SAM(Optimizer):
         """The gradient of one share at its own perturbation; the loss of its first pass."""
         draws = Draws(weight.device for group in self.param_groups for weight in group["params"])
         self.zero_grad()
-        loss = share()
+        with torch.enable_grad():
+            loss = share()
         moved = self._moved()
         if not moved:
             if loss is None:  # of a training_step that skips the batch
@@ -173,7 +179,8 @@ class SAM(Optimizer):
         with perturbed(moved, self._ascent(moved, room), room), second_pass(request.module):
             self.zero_grad()
             draws.again()
-            share()
+            with torch.enable_grad():
+                share()
         if result is not None:
             share._result = result  # type: ignore[attr-defined]
         return loss
@@ -191,6 +198,10 @@ class SAM(Optimizer):
             scaled = [weight.ndim > 1 if stated[weight] is None else bool(stated[weight]) for weight in moved]
             options = {"eta": 0.01 if self.eta is None else self.eta, "scaled": scaled}
         ascend_(moved, gradients, self.rho, room, **options)
+        risen = {weight for group in self.param_groups if group.get("maximize") for weight in group["params"]}
+        down = [step for weight, step in zip(moved, gradients, strict=True) if weight in risen]
+        if down:  # what is maximised is lowest, not highest, at the neighbour that matters
+            torch._foreach_neg_(down)
         return gradients
 
     def _room_for(self, moved: list[Tensor]) -> list[Tensor]:
@@ -294,6 +305,12 @@ def _check_base(base: Any, given: Any) -> None:
             f"SAM: {name} evaluates its closure itself, so it cannot step with the gradient of the perturbed weights."
             " Give a base that takes one gradient a step, such as SGD or Adam."
         )
+
+
+def _takes_no_gradient(request: Request) -> bool:
+    """Whether Lightning passes over the data for something else, as StochasticWeightAveraging does for BatchNorm."""
+    trainer = getattr(request.module, "_trainer", None)
+    return bool(getattr(getattr(trainer, "fit_loop", None), "_skip_backward", False))
 
 
 def _check_whole(request: Request) -> None:

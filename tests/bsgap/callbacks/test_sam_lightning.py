@@ -7,6 +7,7 @@ import pytest
 import pytorch_lightning as pl
 import torch
 from probes import same
+from pytorch_lightning.callbacks import StochasticWeightAveraging
 from pytorch_lightning.plugins.precision import MixedPrecision
 from torch import nn
 from torch.nn.functional import cross_entropy, dropout
@@ -277,6 +278,16 @@ def test_accumulation_is_refused():
     ) as error:
         train(Somebody(), accumulate_grad_batches=2)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("make", [SAM_OVER_SGD, SGD])
+def test_weights_that_are_averaged_over_epochs(make):
+    """Lightning passes over the data once more for BatchNorm, without gradients, and says that it accumulates."""
+    module = Somebody(make)
+    train(module, StochasticWeightAveraging(0.05, swa_epoch_start=1), max_epochs=3)
+    passes = 2 if make is SAM_OVER_SGD else 1
+    assert module.passes == (3 * passes + 1) * BATCHES
+    assert module.norm.running_mean.isfinite().all()
 
 
 def test_accumulation_by_a_ramp_is_refused():

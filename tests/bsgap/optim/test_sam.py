@@ -6,6 +6,7 @@ import importlib
 import io
 import pickle
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -406,6 +407,44 @@ def test_sparse_and_complex_gradients_are_refused():
     w = nn.Parameter(torch.ones(1, dtype=torch.complex64))
     with pytest.raises(UsageError, match="real gradients"):
         SAM([w], functools.partial(torch.optim.SGD, lr=0.1)).step(lambda: w.abs().sum().backward())
+
+
+@pytest.mark.parametrize("make", [SAM, ASAM])
+def test_what_is_maximised_is_perturbed_towards_its_lowest_point(make):
+    """The same weights come out as of minimising the negative."""
+
+    def trained(sign, **options):
+        w = nn.Parameter(torch.tensor([[3.0, -1.0]]))
+        optimizer = make([w], functools.partial(torch.optim.SGD, lr=0.1, **options), rho=0.5)
+
+        def closure():
+            loss = sign * (w**2).sum() + sign * w[0, 0]
+            loss.backward()
+            return loss
+
+        for _ in range(3):
+            optimizer.step(closure)
+        return w.detach()
+
+    assert torch.equal(trained(-1, maximize=True), trained(1))
+
+
+def test_gradients_are_taken_where_they_are_switched_off_outside():
+    w = nn.Parameter(torch.tensor([3.0]))
+
+    def closure():
+        loss = w.square().sum()
+        loss.backward()
+        return loss
+
+    with torch.no_grad():
+        SAM([w], functools.partial(torch.optim.SGD, lr=0.1), rho=0.5).step(closure)
+    assert w.item() == pytest.approx(2.3)
+
+
+@pytest.mark.parametrize("number", [np.float32, np.float64, np.int64])
+def test_numbers_of_numpy_are_numbers(number):
+    assert SAM([nn.Parameter(torch.ones(2))], BASES["sgd"], rho=number(1)).rho == 1
 
 
 @pytest.mark.parametrize("name", ["sam", "perturbation"])
