@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from bsgap.errors import UsageError
+from bsgap.seeding import preserved_random_state
 from bsgap.terminal import quiet
 
 WARM_UP = 2
@@ -45,7 +46,7 @@ def step_seconds(
     """
     quiet()
     turns = _Turns(ways, rounds, steps)
-    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(), preserved_random_state():
         warnings.simplefilter("ignore")  # of what a training would need, such as a validation loader
         trainer = pl.Trainer(
             max_steps=len(turns.schedule), max_epochs=-1, default_root_dir=folder, callbacks=[turns], devices=1,
@@ -79,8 +80,6 @@ class _Turns(pl.Callback):
             raise UsageError(
                 f"steps: the run's optimizer, {kind}, has no {' or '.join(sorted(missing))}: expected SAM."
             )
-        for group in trainer.optimizers[0].param_groups:
-            group["lr"] = 0.0
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
@@ -88,6 +87,8 @@ class _Turns(pl.Callback):
         way, first, _ = self.schedule[batch_idx]
         for name, value in self.ways[way].items():
             setattr(trainer.optimizers[0], name, value)
+        for group in trainer.optimizers[0].param_groups:
+            group["lr"] = 0.0  # at every step, as a schedule sets it anew
         if first:
             self._start = _now()
 

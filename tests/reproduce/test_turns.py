@@ -55,6 +55,20 @@ def test_the_ways_take_turns_and_the_weights_stay(task):
     assert seen == warm + 3 * (plain * 2 + sam * 2 + asam * 2)
 
 
+def test_a_schedule_moves_no_weight_either():
+    make = functools.partial(SAM, base=functools.partial(torch.optim.SGD, lr=0.5), rho=0.0)
+    schedule = functools.partial(torch.optim.lr_scheduler.LambdaLR, lr_lambda=lambda step: 1 + step)
+    task = ImageClassification(lambda: nn.Sequential(nn.Flatten(), nn.Linear(16, 4)), make, schedule=schedule, seed=0)
+    before, batch = (
+        [value.clone() for value in task.network.parameters()],
+        (torch.randn(8, 1, 4, 4), torch.arange(8) % 4),
+    )
+    state = torch.get_rng_state()
+    step_seconds(task, batch, WAYS, rounds=1, steps=2)
+    assert all(torch.equal(value, old) for value, old in zip(task.network.parameters(), before, strict=True))
+    assert torch.equal(torch.get_rng_state(), state)
+
+
 def test_an_optimizer_that_is_not_sam_is_refused():
     task = ImageClassification(lambda: nn.Sequential(nn.Flatten(), nn.Linear(16, 4)), seed=0)
     with pytest.raises(UsageError, match="Adam, has no adaptive or rho"):
