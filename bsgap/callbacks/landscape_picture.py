@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from bsgap.files import whole
 from bsgap.measures.surface import Surface
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _LOSS, _ACCURACY = "#0072B2", "#D55E00"  # told apart with every common colour blindness
+_WIDTH = 72  # letters of a line of the title
 _RIM = 0.08  # share of the width and of the height at each side, where half a label would be cut off
 
 
@@ -38,7 +40,7 @@ def draw(found: Surface, stem: Path, title: str = "") -> list[Path]:
         mpl.rcdefaults()
         figure = Figure(figsize=(4.6, 3.6), layout="constrained")
         (_curves if found.betas is None else _levels)(found, figure)
-        figure.axes[0].set_title(title, fontsize=8)
+        figure.axes[0].set_title(textwrap.fill(title, _WIDTH), fontsize=8)
         figure.axes[0].set_xlabel(r"step $\alpha$ along the direction" if found.betas is None else r"$\alpha$")
         paths = [stem.with_name(f"{stem.name}.{kind}") for kind in ("pdf", "png")]
         for path in paths:
@@ -73,33 +75,38 @@ def _curves(found: Surface, figure: Figure) -> None:
 
 def _levels(found: Surface, figure: Figure) -> None:
     import numpy as np
-    from matplotlib.colors import LogNorm
+    from matplotlib.colors import LogNorm, Normalize
 
     axis = figure.subplots()
     axis.set_ylabel(r"$\beta$")
     axis.plot(0, 0, marker="+", color="black")
     name, rows = next(iter(found.losses.items()))
     losses = np.array(rows, dtype=float).T
-    losses[~np.isfinite(losses) | (losses <= 0)] = np.nan
+    losses[~np.isfinite(losses)] = np.nan
     if min(losses.shape) < 2 or not np.isfinite(losses).any():
         axis.text(0.5, 0.5, "no grid of finite losses to draw", transform=axis.transAxes, ha="center")
         return
     low, high = float(np.nanmin(losses)), float(np.nanmax(losses))
-    high = max(high, 1.01 * low)
-    levels = np.geomspace(low, high, 25)
-    filled = axis.contourf(found.alphas, found.betas, losses, levels=levels, norm=LogNorm(low, high), cmap="viridis_r")
+    if low > 0:
+        high = max(high, 1.01 * low)
+        levels, norm = np.geomspace(low, high, 25), cast(Normalize, LogNorm(low, high))
+    else:  # a density's logarithm, say, whose zero means nothing
+        high = max(high, low + 0.01 * abs(low) + 1e-12)
+        levels, norm = np.linspace(low, high, 25), Normalize(low, high)
+    filled = axis.contourf(found.alphas, found.betas, losses, levels=levels, norm=norm, cmap="viridis_r")
     lines = axis.contour(found.alphas, found.betas, losses, levels=levels[1::4], colors="black", linewidths=0.5)
-    _label(lines, found)
+    rise = (high - low) / max(abs(low), abs(high))
+    digits = 2 if rise > 1 / 3 else 2 + math.ceil(-math.log10(rise))
+    _label(lines, found, digits)
     ticks = levels[::4]
     bar = figure.colorbar(filled, ax=axis, label=f"loss, {name} (nats)", ticks=ticks)
-    digits = 2 if high > 1.5 * low else 2 + math.ceil(-math.log10(high / low - 1))
     bar.ax.set_yticklabels([f"{value:.{digits}g}" for value in ticks])
     bar.ax.minorticks_off()
 
 
-def _label(lines: QuadContourSet, found: Surface) -> None:
+def _label(lines: QuadContourSet, found: Surface, digits: int) -> None:
     """Write the losses on the level lines, but for where the rim would cut them off."""
-    style: dict[str, Any] = {"fontsize": 6, "fmt": lambda value: f"{value:.2g}"}
+    style: dict[str, Any] = {"fontsize": 6, "fmt": lambda value: f"{value:.{digits}g}"}
     labels = list(lines.clabel(**style, inline=False))  # only to see where they would go: it cuts no gaps
     kept = [label.get_position() for label in labels if _inside(label.get_position(), found)]
     for label in labels:

@@ -123,6 +123,20 @@ def test_no_label_of_a_level_is_cut_off_by_the_rim(monkeypatch, tmp_path, centre
         assert axis.bbox.contains(box.x1, box.y1), label
 
 
+@pytest.mark.parametrize(("least", "scale", "different"), [(-3.0, 1.0, 3), (1.2, 0.01, 3), (0.0, 1.0, 3)])
+def test_level_lines_of_any_loss_have_labels_of_their_own(monkeypatch, tmp_path, least, scale, different):
+    """Also where losses are negative, as a density's logarithm may be, or close together."""
+    kept, save = [], Figure.savefig
+    monkeypatch.setattr(Figure, "savefig", lambda self, *args, **kw: kept.append(self) or save(self, *args, **kw))
+    steps = tuple(index / 5 - 1 for index in range(11))
+    rows = [[least + scale * (a**2 + 2 * b**2) for b in steps] for a in steps]
+    found = Surface(steps, steps, {"train": rows}, {"train": [[None] * 11] * 11}, {"train": least}, "running", 1, 1)
+    landscape_picture.draw(found, tmp_path / "x", "title")
+    texts = [text.get_text() for text in kept[0].axes[0].texts]
+    assert "no grid" not in str(texts)
+    assert len(set(texts)) >= different
+
+
 def test_a_label_near_the_rim_is_dropped():
     found = Surface((0.0, 1.0), (-2.0, 2.0), {}, {}, {}, "running", 1, 4)
     assert landscape_picture._inside((0.1, 0.0), found)
