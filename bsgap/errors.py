@@ -5,6 +5,10 @@ class UsageError(ValueError):
     """The input cannot be honoured. The commands print its one line and exit with code 2."""
 
 
+class NotFinite(UsageError):
+    """The loss, or what is derived from it, is not finite where the model stands: there is nothing to measure."""
+
+
 class MissingData(UsageError):
     """A data set is not at hand. The message names the file, where it was looked for, and where it comes from."""
 

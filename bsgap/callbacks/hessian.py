@@ -10,12 +10,11 @@ import torch
 from pytorch_lightning.utilities import rank_zero_warn
 
 from bsgap.callbacks.measuring import Measuring, criterion_of
-from bsgap.errors import UsageError
+from bsgap.errors import NotFinite, UsageError
 from bsgap.measures import Statistics
 from bsgap.measures.batches import Batches, Loss
 from bsgap.measures.density import SpectralDensity, check_probes, spectral_density
 from bsgap.measures.eigenvalues import Eigenvalues, Order, check_search, top_eigenvalues
-from bsgap.measures.linear import NotFinite
 from bsgap.measures.products import Matrix, curvature
 from bsgap.measures.trace import Trace, hessian_trace
 
@@ -123,13 +122,15 @@ class Hessian(Measuring):
         self.seed = seed
         self.search: dict[str, Any] = {"order": order, "tolerance": tolerance, "most_products": most_products}
 
-    def rehearse(self, pl_module: pl.LightningModule, batches: Batches) -> None:
+    def rehearse(self, trainer: pl.Trainer, pl_module: pl.LightningModule, batches: Batches) -> None:
         """One product with the curvature of a few examples."""
         loss = self.loss or criterion_of(pl_module)
         with (
             suppress(NotFinite),  # the measurement warns of it
             curvature(pl_module, batches, loss=loss, statistics=self.statistics, matrix=self.matrix) as found,
         ):
+            if self.k > found.size:
+                raise UsageError(f"{self.name}: k is {self.k}, but there are {found.size} trainable parameters.")
             found(torch.zeros(found.size, device=found.device))
 
     def measure(self, trainer: pl.Trainer, pl_module: pl.LightningModule, batches: Batches) -> HessianResult | None:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,11 +11,10 @@ from pytorch_lightning.utilities import rank_zero_warn
 
 from bsgap.callbacks.landscape_picture import draw
 from bsgap.callbacks.measuring import Measuring, criterion_of
-from bsgap.errors import UsageError
+from bsgap.errors import NotFinite, UsageError
 from bsgap.files import check_writable
 from bsgap.measures import Normalise, Statistics, Surface, random_direction, surface, write_csv, write_vtk
 from bsgap.measures.batches import Batches, Loss
-from bsgap.measures.linear import NotFinite
 
 
 class LossLandscape(Measuring):
@@ -96,6 +96,13 @@ class LossLandscape(Measuring):
         super().on_fit_start(trainer, pl_module)
         if trainer.is_global_zero:
             check_writable(self._folder(trainer))
+
+    def rehearse(self, trainer: pl.Trainer, pl_module: pl.LightningModule, batches: Batches) -> None:
+        """The loss of a few examples where the module stands; no gradient is asked for."""
+        loss = self.loss or criterion_of(pl_module)
+        with suppress(NotFinite):  # the measurement warns of it
+            directions = [random_direction(pl_module, seed, self.normalise, self.norms) for seed in self.seeds]
+            surface(pl_module, batches, directions, [0.0], statistics=self.statistics, loss=loss)
 
     def measure(self, trainer: pl.Trainer, pl_module: pl.LightningModule, batches: Batches) -> Surface | None:
         """The surface around where the module stands, and its files; None, with a warning, where there is none."""

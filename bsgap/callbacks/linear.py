@@ -1,5 +1,6 @@
 """The linear-approximation error of any LightningModule, while it trains or at the end."""
 
+import math
 from collections.abc import Iterable
 from typing import Any, Literal
 
@@ -7,12 +8,12 @@ import pytorch_lightning as pl
 from pytorch_lightning.utilities import rank_zero_warn
 
 from bsgap.callbacks.curves import on_log_grid
-from bsgap.callbacks.measuring import Measuring, criterion_of, training_batches
+from bsgap.callbacks.measured_batches import check_loader, known_examples, training_batches
+from bsgap.callbacks.measuring import Measuring, criterion_of
 from bsgap.callbacks.rates import batch_size_of
-from bsgap.errors import UsageError
+from bsgap.errors import NotFinite, UsageError
 from bsgap.measures import LinearApproximation, Statistics, linear_approximation, mini_batch
 from bsgap.measures.batches import Batches, Loss, read
-from bsgap.measures.linear import NotFinite
 
 Step = Literal["gradient", "optimizer"]
 """Which step is looked at.
@@ -87,8 +88,8 @@ class LinearApproximationError(Measuring):
         self.check_choice("step", step, Step)
         if rate is not None and step == "optimizer":
             raise UsageError(f"{name}: the step of the optimizer has its own rate: give no rate, or step gradient.")
-        if rate is not None and not rate > 0:
-            raise UsageError(f"{name}: rate must be positive or absent, got {rate}.")
+        if rate is not None and not 0 < rate < math.inf:
+            raise UsageError(f"{name}: rate must be positive and finite, or absent, got {rate}.")
         self.per_doubling, self.step, self.rate = per_doubling, step, rate
         self.batch_size, self.seed = batch_size, seed
         self._mini_batch: Batches = []
@@ -96,8 +97,9 @@ class LinearApproximationError(Measuring):
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Refuse at the start what could not be measured at the end."""
         super().on_fit_start(trainer, pl_module)
-        if len(trainer.optimizers) != 1 and self.rate is None:
-            raise UsageError(f"{self.name}: expected one optimizer, got {len(trainer.optimizers)}. Give a rate.")
+        found = [optimizer for optimizer in trainer.optimizers if optimizer.param_groups]
+        if len(found) != 1 and (self.rate is None or self.step == "optimizer"):
+            raise UsageError(f"{self.name}: expected one optimizer, got {len(found)}. Give a rate.")
         if self.step == "optimizer" and trainer.gradient_clip_val and trainer.gradient_clip_algorithm == "value":
             raise UsageError(f"{self.name}: gradients are clipped by value, which is not measured. Use step gradient.")
 
@@ -111,6 +113,18 @@ class LinearApproximationError(Measuring):
             and on_log_grid(trainer.global_step, self.per_doubling)
         ):
             self.measure_and_write(trainer, pl_module)
+
+    def rehearse(self, trainer: pl.Trainer, pl_module: pl.LightningModule, batches: Batches) -> None:
+        """The gradient of a few examples, and that there are examples enough for the mini-batch."""
+        super().rehearse(trainer, pl_module, batches)
+        mini_batch(batches, 1)
+        known, size = known_examples(trainer, self._source), self.batch_size or batch_size_of(trainer)
+        if known is not None and size > known:
+            raise UsageError(
+                f"{self.name}: batch_size must be at most the {known} examples that there are, got {size}."
+            )
+        if known is None and self._source is None:
+            check_loader(trainer, None)
 
     def read(self, trainer: pl.Trainer) -> Batches:
         """The batches for L, and at the same time the mini-batch, from all that there is."""

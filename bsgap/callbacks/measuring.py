@@ -1,17 +1,20 @@
 """What callbacks that take a measure have in common: when, over which batches, and where the results go."""
 
-import math
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from typing import Any, ClassVar, get_args
 
 import pytorch_lightning as pl
+import torch
+from pytorch_lightning.utilities import rank_zero_warn
+from torch import nn
 from torch.nn.functional import cross_entropy
 
+from bsgap.callbacks.measured_batches import check_loader, gives_batches, training_batches
 from bsgap.errors import UsageError
 from bsgap.measures import Statistics
-from bsgap.measures.batches import Batches, Loss, listed, read
-from bsgap.measures.modes import measuring
+from bsgap.measures.batches import Batches, Loss, listed, placed, read
+from bsgap.measures.modes import device_of, measuring
 from bsgap.measures.vectors import PROBE, MeanLoss
 from bsgap.seeding import preserved_random_state
 
@@ -21,8 +24,8 @@ class Measuring(pl.Callback):
 
     A measure defines `result_type`, a dataclass, `measure`, and `logged`. Weights, mode, buffers, gradients, random
     state and the position of the loader must afterwards be as they were, so that a run with it equals one without it.
-    It is rehearsed on a few examples as the training starts, so that what can be refused is refused before the hours
-    of training and not after them.
+    It is rehearsed on a few examples of the first training step, so that what can be refused is refused before the
+    hours of training and not after them.
 
     Args:
         name: Names the callback in a checkpoint, and what it logs; two of one class need two names.
@@ -62,6 +65,7 @@ class Measuring(pl.Callback):
         self.loss = loss
         self.statistics: Statistics = statistics
         self._source = list(batches) if isinstance(batches, Iterator) else batches  # it could be read only once
+        self._rehearsed = False
         self._batches: Batches | None = None
         self._measured_at: int | None = None
 
@@ -73,7 +77,7 @@ class Measuring(pl.Callback):
         """What is logged of a result."""
         raise NotImplementedError(f"{type(self).__name__} must define logged.")
 
-    def rehearse(self, pl_module: pl.LightningModule, batches: Batches) -> None:
+    def rehearse(self, trainer: pl.Trainer, pl_module: pl.LightningModule, batches: Batches) -> None:
         """Take of a few examples what a measurement begins with, so that what it would refuse is refused now."""
         with measuring(pl_module, batches, self.statistics) as fixed:
             MeanLoss(pl_module, fixed, self.loss or criterion_of(pl_module)).check_deterministic()
@@ -118,14 +122,29 @@ class Measuring(pl.Callback):
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Forget what belongs to an earlier fit."""
         self._measured_at = None
+        self._rehearsed = False
         if self._source is None:
             self._batches = None
 
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Rehearse on a few examples."""
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Rehearse on a few examples before the first step: of `batches`, or else of this step, as no loader waits."""
+        if self._rehearsed:
+            return
+        self._rehearsed = True
         with preserved_random_state():
-            few = training_batches(trainer, self._source, PROBE)
-        self.rehearse(pl_module, few)
+            few = self._few(trainer, batch)
+        _check_call(self.name, pl_module, few)
+        if self.loss is None:
+            _warn_of_another_loss(self.name, pl_module)
+        self.rehearse(trainer, pl_module, few)
+
+    def _few(self, trainer: pl.Trainer, batch: Any) -> Batches:
+        if self._source is not None or gives_batches(trainer):
+            return training_batches(trainer, self._source, PROBE)
+        check_loader(trainer, self.examples)
+        return read(listed([batch]), PROBE)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Measure where the epoch is one of every n."""
@@ -159,29 +178,41 @@ class Measuring(pl.Callback):
         return result
 
 
-def training_batches(trainer: pl.Trainer, source: Iterable[Any] | None = None, examples: int | None = None) -> Batches:
-    """The batches over which a measure of a training is taken, of fixed composition.
-
-    They are `source` if given; else what the data module gives for measures (`datamodule.batches("train")`, as bsgap's
-    do); else one pass of the training loader, with the augmentation drawn now.
-
-    Args:
-        trainer: The trainer of the run.
-        source: Pairs `(inputs, targets)`.
-        examples: At most so many examples; None for all.
+def _check_call(name: str, module: pl.LightningModule, batches: Batches) -> None:
+    """Refuse a module that gives no outputs for the inputs of a batch.
 
     Raises:
-        UsageError: The training loader has only a share of the data, or they are no pairs.
+        UsageError: `module(inputs)` fails, in whatever way.
     """
-    if source is not None:
-        return listed(read(source, examples))
-    data: Any = getattr(trainer, "datamodule", None)
-    if hasattr(data, "batches"):
-        every = examples is None or examples >= getattr(data, "n_train", math.inf)
-        return listed(data.batches("train", examples=None if every else examples))
-    if trainer.world_size > 1:
-        raise UsageError("with several devices the training loader has a share of the data: give `batches`.")
-    return listed(read(trainer.train_dataloader or [], examples))
+    try:
+        with measuring(module, batches, "running") as fixed, torch.no_grad():
+            module(placed(fixed[0], device_of(module))[0])
+    except Exception as error:
+        first = str(error).strip().split("\n")[0]
+        raise UsageError(
+            f"{name}: module(inputs) fails on the inputs of a batch, {type(error).__name__}: {first} Define"
+            " forward(inputs), which gives the outputs that the loss takes, or give `batches` whose inputs it takes."
+        ) from error
+
+
+def _warn_of_another_loss(name: str, module: pl.LightningModule) -> None:
+    """Say that a loss which the module keeps as an attribute is not what is measured, unless it is the same one."""
+    if criterion_of(module) is not cross_entropy:
+        return
+    for attribute in ("criterion", "loss_fn", "loss_function", "loss"):
+        kept = getattr(module, attribute, None)
+        if isinstance(kept, nn.Module) and not _is_plain_cross_entropy(kept):
+            rank_zero_warn(
+                f"{name}: what is measured is the cross-entropy, not the module's attribute {attribute},"
+                f" {type(kept).__name__}: give loss=module.{attribute} if that is meant."
+            )
+
+
+def _is_plain_cross_entropy(loss: nn.Module) -> bool:
+    if type(loss) is not nn.CrossEntropyLoss or loss.weight is not None:
+        return False
+    plain = nn.CrossEntropyLoss()
+    return all(getattr(loss, name) == getattr(plain, name) for name in ("ignore_index", "reduction", "label_smoothing"))
 
 
 def criterion_of(module: pl.LightningModule) -> Loss:

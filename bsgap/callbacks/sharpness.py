@@ -4,11 +4,14 @@ from collections.abc import Iterable
 from typing import Any
 
 import pytorch_lightning as pl
+from pytorch_lightning.utilities import rank_zero_warn
 
 from bsgap.callbacks.measuring import Measuring, criterion_of
+from bsgap.errors import NotFinite, UsageError
 from bsgap.measures import Maximiser, Scaling, Statistics, keskar_sharpness
 from bsgap.measures import Sharpness as Result
 from bsgap.measures.batches import Batches, Loss
+from bsgap.measures.sharpness import check_box
 
 
 class Sharpness(Measuring):
@@ -68,6 +71,10 @@ class Sharpness(Measuring):
         super().__init__(
             name, every_n_epochs=every_n_epochs, examples=examples, batches=batches, loss=loss, statistics=statistics
         )
+        try:
+            check_box(epsilon, subspace, scaling, maximiser, iterations)
+        except UsageError as error:
+            raise UsageError(f"{name}: {error}") from None
         self.options: dict[str, Any] = {
             "epsilon": epsilon,
             "subspace": subspace,
@@ -77,10 +84,21 @@ class Sharpness(Measuring):
             "seed": seed,
         }
 
-    def measure(self, trainer: pl.Trainer, pl_module: pl.LightningModule, batches: Batches) -> Result:
-        """The sharpness where the module stands."""
+    def rehearse(self, trainer: pl.Trainer, pl_module: pl.LightningModule, batches: Batches) -> None:
+        """The gradient of a few examples, and that the subspace has room."""
+        super().rehearse(trainer, pl_module, batches)
+        size = sum(parameter.numel() for parameter in pl_module.parameters() if parameter.requires_grad)
+        if (self.options["subspace"] or 1) > size:
+            raise UsageError(f"{self.name}: subspace is {self.options['subspace']}, but there are {size} parameters.")
+
+    def measure(self, trainer: pl.Trainer, pl_module: pl.LightningModule, batches: Batches) -> Result | None:
+        """The sharpness where the module stands; None, with a warning, where the loss is not finite."""
         loss = self.loss or criterion_of(pl_module)
-        return keskar_sharpness(pl_module, batches, loss=loss, statistics=self.statistics, **self.options)
+        try:
+            return keskar_sharpness(pl_module, batches, loss=loss, statistics=self.statistics, **self.options)
+        except NotFinite as error:
+            rank_zero_warn(f"{self.name}: not measured at step {trainer.global_step}: {error}")
+            return None
 
     def logged(self, result: Result) -> dict[str, float]:
         """φ, in percent."""

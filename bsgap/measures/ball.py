@@ -14,10 +14,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from bsgap.errors import UsageError
+from bsgap.errors import NotFinite, UsageError
 from bsgap.measures.batches import Loss
 from bsgap.measures.evaluation import evaluate_as_is
-from bsgap.measures.linear import NotFinite
 from bsgap.measures.modes import Statistics, measuring
 from bsgap.measures.vectors import MeanLoss
 from bsgap.seeding import generator

@@ -1,6 +1,8 @@
 """The data of a measurement: a fixed list of batches, so that every pass sees the same examples."""
 
+import copy
 from collections.abc import Callable, Iterable, Sequence
+from itertools import islice
 from typing import Any
 
 import torch
@@ -35,12 +37,13 @@ def listed(batches: Iterable[Any]) -> Batches:
     return fixed
 
 
-def read(loader: Iterable[Any], examples: int | None = None) -> list[Any]:
+def read(loader: Iterable[Any], examples: int | None = None, most: int | None = None) -> list[Any]:
     """The batches of one pass over `loader`, whose generators and position are afterwards as they were.
 
     Args:
         loader: A DataLoader, or any other iterable.
         examples: Stop after this many, cutting the last batch where its inputs are a tensor; None for all.
+        most: Stop after this many batches; None for all.
     """
     owners = (
         loader,
@@ -51,8 +54,12 @@ def read(loader: Iterable[Any], examples: int | None = None) -> list[Any]:
     states = [generator.get_state() for generator in drawn]
     stateful = hasattr(loader, "state_dict") and hasattr(loader, "load_state_dict")
     position = loader.state_dict() if stateful else None  # type: ignore[attr-defined]
+    if getattr(loader, "persistent_workers", False):  # its one iterator may be in use
+        loader = copy.copy(loader)
+        loader._iterator = None  # type: ignore[attr-defined]
     try:
-        return list(loader) if examples is None else _first(loader, examples)
+        some = islice(loader, most)
+        return list(some) if examples is None else _first(some, examples)
     finally:
         for generator, state in zip(drawn, states, strict=True):
             generator.set_state(state)

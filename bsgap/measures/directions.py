@@ -12,8 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
-from bsgap.errors import UsageError
-from bsgap.measures.linear import NotFinite
+from bsgap.errors import NotFinite, UsageError
 from bsgap.seeding import generator
 
 Direction = Mapping[str, Tensor]

@@ -95,6 +95,22 @@ def mean_loss(loss: Loss, outputs: Any, targets: Tensor) -> Tensor:
         ) from None
 
 
+def check_classes(loss: Loss, outputs: Any, targets: Tensor) -> None:
+    """Refuse outputs and targets for which cross-entropy says nothing.
+
+    Raises:
+        UsageError: `loss` is cross-entropy, and there is one output, or targets that are neither classes nor
+            probabilities.
+    """
+    if loss is not cross_entropy or not isinstance(outputs, Tensor):
+        return
+    shapes = f"outputs {list(outputs.shape)}, targets {list(targets.shape)} of {targets.dtype}"
+    if outputs.ndim > 1 and outputs.shape[1] == 1:
+        raise UsageError(f"the cross-entropy of one output is always 0 ({shapes}): give the loss that is meant.")
+    if targets.is_floating_point() and targets.shape != outputs.shape:
+        raise UsageError(f"cross-entropy takes classes or probabilities ({shapes}): give the loss that is meant.")
+
+
 def are_classes(outputs: Any, targets: Tensor) -> bool:
     """Whether `targets` `[m, ...]` are indices into the second dimension of `outputs` `[m, K, ...]`."""
     return (

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.optim import Optimizer
 
-from bsgap.errors import UsageError
+from bsgap.errors import NotFinite, UsageError
 from bsgap.measures.batches import Batches, Loss, examples_in, listed
 from bsgap.measures.evaluation import evaluate_as_is
 from bsgap.measures.modes import Statistics, measuring
@@ -25,10 +25,6 @@ from bsgap.seeding import generator
 
 Displacement = Mapping[str, Tensor] | Sequence[Tensor]
 """w - w*: by parameter name, or one tensor for each trainable parameter in the order of `model.parameters()`."""
-
-
-class NotFinite(UsageError):
-    """The loss is not finite where the step starts: there is no tangent to compare with."""
 
 
 @dataclass(frozen=True)

@@ -169,6 +169,7 @@ def _recompute(model: nn.Module, norms: list[_BatchNorm], batches: Batches) -> N
 def _lift(model: nn.Module, device: torch.device | None) -> None:
     """Cast half precision up to float32 and move to `device`; the `untouched` around it takes both back."""
     for parameter in model.parameters():
+        parameter.grad = None  # it would be of another type
         parameter.data = lifted(parameter.data, device)
     for module in model.modules():
         for name, buffer in module._buffers.items():

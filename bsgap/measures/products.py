@@ -14,10 +14,9 @@ from torch import Tensor, nn
 from torch.autograd.function import BackwardCFunction
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from bsgap.errors import UsageError
+from bsgap.errors import NotFinite, UsageError
 from bsgap.measures.batches import Batches, Loss, placed
 from bsgap.measures.evaluation import mean_loss
-from bsgap.measures.linear import NotFinite
 from bsgap.measures.modes import Statistics, measuring
 from bsgap.measures.vectors import MeanLoss
 

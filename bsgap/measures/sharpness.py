@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from bsgap.errors import UsageError
+from bsgap.errors import NotFinite, UsageError
 from bsgap.measures.batches import Loss
 from bsgap.measures.boxes import Box, FullBox, Scaling, SubspaceBox
 from bsgap.measures.classes import class_starts
@@ -114,7 +114,7 @@ def keskar_sharpness(
             parameter, or the loss is not finite or not deterministic at x.
     """
     started = time.perf_counter()
-    _check_options(epsilon, subspace, maximiser, iterations)
+    check_box(epsilon, subspace, scaling, maximiser, iterations)
     with measuring(model, batches, statistics) as fixed:
         mean = MeanLoss(model, fixed, loss)
         mean.check_deterministic()
@@ -128,7 +128,7 @@ def keskar_sharpness(
             box.place(point, mean.flat.vector)
             value = mean()
             if mean.passes == 1 and not math.isfinite(value):
-                raise UsageError(f"the loss is {value} at the start: sharpness needs a model with a finite loss.")
+                raise NotFinite(f"the loss is {value} at the start: sharpness needs a model with a finite loss.")
             return value, box.pull(mean.gradient)
 
         if maximiser == "lbfgsb":
@@ -156,7 +156,21 @@ def keskar_sharpness(
     )
 
 
-def _check_options(epsilon: float, subspace: int | None, maximiser: str, iterations: int) -> None:
+def check_box(epsilon: float, subspace: int | None, scaling: str, maximiser: str, iterations: int) -> None:
+    """Refuse options of `keskar_sharpness` that are out of range or unknown.
+
+    Args:
+        epsilon: ε.
+        subspace: p, or None.
+        scaling: Of the random matrix.
+        maximiser: Its name.
+        iterations: Its iterations.
+
+    Raises:
+        UsageError: One of them is.
+    """
+    if scaling not in get_args(Scaling):
+        raise UsageError(f"scaling must be one of {', '.join(get_args(Scaling))}, got {scaling!r}.")
     if not (epsilon > 0 and math.isfinite(epsilon)):
         raise UsageError(f"epsilon must be positive and finite, got {epsilon}.")
     if subspace is not None and subspace < 1:

@@ -10,14 +10,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from bsgap.errors import UsageError
-from bsgap.measures.batches import Batches, Loss, examples_in, listed, placed
+from bsgap.errors import NotFinite, UsageError
+from bsgap.measures.batches import Batches, Loss, examples_in, listed, placed, sample
 from bsgap.measures.directions import Direction, checked
-from bsgap.measures.evaluation import are_classes, mean_loss
+from bsgap.measures.evaluation import are_classes, check_classes, mean_loss
 from bsgap.measures.folding import Weights
-from bsgap.measures.linear import NotFinite
 from bsgap.measures.modes import Statistics, device_of, evaluation_mode, measuring
 from bsgap.measures.shortcuts import put, shortcuts
+from bsgap.measures.vectors import PROBE
 
 _HELD = 2**26  # weights held at once for the points of a pass: 256 MiB in float32
 Point = tuple[float, float]
@@ -159,6 +159,25 @@ class _Plane:
         self.passes = 0
         self._first = next(iter(splits.values()))
         self.way = shortcuts(model, self._first, statistics)
+        self._check_deterministic()
+
+    @torch.no_grad()
+    def _check_deterministic(self) -> None:
+        """Take the loss of a few examples twice and compare.
+
+        Raises:
+            UsageError: They differ, or it is no loss of these outputs.
+        """
+        inputs, targets = placed(sample(self._first, PROBE) or self._first[0], device_of(self.model))
+        outputs = self.model(inputs)
+        check_classes(self.loss, outputs, targets)
+        first = mean_loss(self.loss, outputs, targets)
+        second = mean_loss(self.loss, self.model(inputs), targets)
+        if first.isfinite().all() and not torch.allclose(first, second, rtol=1e-4, atol=1e-12):
+            raise UsageError(
+                f"the loss is not deterministic: twice the same examples gave {first.item():.9g} and"
+                f" {second.item():.9g}. Switch off what draws random numbers in the model or the loss."
+            )
 
     @torch.no_grad()
     def evaluate(self, points: Sequence[Point], at_once: int | None) -> dict[Point, dict[str, Any]]:

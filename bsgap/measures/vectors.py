@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from bsgap.errors import UsageError
 from bsgap.measures.batches import Batches, Loss, examples_in, placed, sample
-from bsgap.measures.evaluation import mean_loss
+from bsgap.measures.evaluation import check_classes, mean_loss
 
 PROBE = 256  # examples on which the determinism of the loss is checked
 
@@ -94,10 +94,18 @@ class MeanLoss:
         found = []
         for _ in range(2):
             with torch.enable_grad():
-                value = mean_loss(self.loss, self.model(inputs), targets)
+                outputs = self.model(inputs)
+                check_classes(self.loss, outputs, targets)
+                value = mean_loss(self.loss, outputs, targets)
             if value.ndim != 0:
                 raise UsageError(
                     f"the loss must be one number a batch, got the shape {tuple(value.shape)}: take a mean."
+                )
+            if not value.requires_grad:
+                raise UsageError(
+                    "the loss does not depend on the parameters with requires_grad=True: forward may be under"
+                    " torch.no_grad(), detach what it computes, or not use them. Give a model that a gradient goes"
+                    " through."
                 )
             found.append((value.item(), self.differentiate(value).clone()))
         (first, start), (second, again) = found

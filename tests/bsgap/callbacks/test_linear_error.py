@@ -278,7 +278,7 @@ def test_module_with_two_optimizers_needs_a_rate(fit, options):
         ({"per_doubling": 0}, f"{NAME}: per_doubling must be at least 1 or absent, got 0"),
         ({"batch_size": 0}, f"{NAME}: batch_size must be at least 1 or absent, got 0"),
         ({"examples": 0}, f"{NAME}: examples must be at least 1 or absent, got 0"),
-        ({"rate": 0.0}, f"{NAME}: rate must be positive or absent, got 0.0"),
+        ({"rate": 0.0}, f"{NAME}: rate must be positive and finite, or absent, got 0.0"),
         ({"step": "adam"}, f"{NAME}: step must be one of gradient, optimizer, got 'adam'"),
         ({"step": "optimizer", "rate": 0.1}, "has its own rate: give no rate, or step gradient"),
     ],
@@ -289,7 +289,7 @@ def test_usage_errors(options, message):
 
 
 def test_usage_errors_that_depend_on_the_training(fit):
-    with pytest.raises(UsageError, match="between 1 and the 50 examples of the data, got 51"):
+    with pytest.raises(UsageError, match="at most the 50 examples that there are, got 51"):
         fit(LinearApproximationError(batch_size=51), epochs=1)
     with pytest.raises(UsageError, match="clipped by value, which is not measured"):
         fit(LinearApproximationError(step="optimizer"), gradient_clip_val=1, gradient_clip_algorithm="value")

@@ -1,12 +1,15 @@
 """What is refused at the start of a training, before the hours of it, by each of the callbacks that measure."""
 
+import warnings
+
+import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
 from torch import nn
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import cross_entropy, dropout
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 
 from bsgap.callbacks import Hessian, LinearApproximationError, LossLandscape, Sharpness
 from bsgap.errors import UsageError
@@ -103,3 +106,209 @@ def test_batches_that_can_be_read_only_once_are_kept(kind, tmp_path):
 def test_unknown_statistics_are_refused_at_once(kind):
     with pytest.raises(UsageError, match="statistics must be one of"):
         kind(statistics="none")
+
+
+class Stateful(Dataset):
+    """Draws from a generator of its own, as augmentations do."""
+
+    def __init__(self):
+        self.draws = np.random.default_rng(0)
+
+    def __len__(self):
+        return 24
+
+    def __getitem__(self, index):
+        return torch.from_numpy(self.draws.standard_normal(6, dtype=np.float32)), index % 3
+
+
+class Stream(IterableDataset):
+    def __iter__(self):
+        return iter(zip(torch.randn(48, 6), torch.arange(48) % 3, strict=True))
+
+
+class Noted(Module):
+    """Keeps the sums of its batches."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+
+    def training_step(self, batch, index):
+        self.seen.append(batch[0].sum().item())
+        return super().training_step(batch, index)
+
+
+def trained(module, loader, *callbacks, **options):
+    torch.manual_seed(1)
+    options = {"max_epochs": 2} | options
+    trainer = pl.Trainer(
+        accelerator="cpu", callbacks=list(callbacks), logger=False, enable_progress_bar=False,
+        enable_model_summary=False, enable_checkpointing=False, **options,
+    )  # fmt: skip
+    trainer.fit(module, loader)
+    return trainer
+
+
+@pytest.mark.parametrize("options", [{}, {"every_n_epochs": 1}])
+@pytest.mark.parametrize("kind", [Hessian, LinearApproximationError])
+def test_workers_that_persist_go_on_as_without_it(kind, options):
+    data = TensorDataset(torch.arange(24 * 6.0).view(24, 6) / 100, torch.arange(24) % 3)
+
+    def seen(*callbacks):
+        module = Noted()
+        loader = DataLoader(data, batch_size=8, shuffle=True, num_workers=1, persistent_workers=True)
+        trained(module, loader, *callbacks)
+        return module.seen
+
+    expected = seen()
+    assert len(expected) == 6
+    assert seen(kind(**options)) == expected
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_data_that_draw_for_themselves_are_not_touched_before_the_end(kind, tmp_path):
+    def seen(*callbacks):
+        module = Noted()
+        trained(module, DataLoader(Stateful(), batch_size=8), *callbacks, default_root_dir=tmp_path)
+        return module.seen
+
+    assert seen(kind()) == seen()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_stream_without_a_length_needs_a_number_of_examples(kind, tmp_path):
+    module = Noted()
+    with pytest.raises(UsageError, match="may have no end: give `examples`"):
+        trained(module, DataLoader(Stream(), batch_size=8), kind(), default_root_dir=tmp_path)
+    assert module.seen == []
+    if kind is LinearApproximationError:  # its mini-batch comes from all
+        with pytest.raises(UsageError, match="may have no end"):
+            trained(module, DataLoader(Stream(), batch_size=8), kind(examples=16), default_root_dir=tmp_path)
+        return
+    callback = kind(examples=16)
+    trained(module, DataLoader(Stream(), batch_size=8), callback, default_root_dir=tmp_path)
+    assert len(module.seen) == 12
+    assert callback.results[0].examples == 16
+
+
+@pytest.mark.parametrize(
+    ("make", "error"),
+    [
+        (lambda: Sharpness(maximiser="foo"), "maximiser must be one of"),
+        (lambda: Sharpness(epsilon=float("nan")), "epsilon must be positive and finite"),
+        (lambda: Sharpness(iterations=0), "iterations must be at least 1"),
+        (lambda: Sharpness(scaling="x"), "scaling must be one of"),
+        (lambda: LinearApproximationError(rate=float("inf")), "rate must be positive and finite"),
+    ],
+)
+def test_options_out_of_range_are_refused_at_once(make, error):
+    with pytest.raises(UsageError, match=error):
+        make()
+
+
+@pytest.mark.parametrize(
+    ("make", "error"),
+    [
+        (lambda: Sharpness(subspace=100), "subspace is 100, but there are 21 parameters"),
+        (lambda: Hessian(k=30), "k is 30, but there are 21 trainable parameters"),
+        (lambda: LinearApproximationError(batch_size=100), "at most the 64 examples that there are, got 100"),
+    ],
+)
+def test_options_that_do_not_fit_are_refused_before_the_first_step(make, error, tmp_path):
+    module = Module()
+    with pytest.raises(UsageError, match=error):
+        fit(make(), module, tmp_path)
+    assert module.steps == 0
+
+
+@pytest.mark.filterwarnings("ignore:.*configure_optimizers. returned .None.")
+def test_a_module_without_an_optimizer_has_no_step_to_measure(tmp_path):
+    module = Module()
+    module.configure_optimizers = lambda: None
+    with pytest.raises(UsageError, match="expected one optimizer, got 0"):
+        fit(LinearApproximationError(), module, tmp_path)
+    assert module.steps == 0
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_loss_of_one_output_has_to_be_given(kind, tmp_path):
+    class One(Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(6, 1)
+
+        def training_step(self, batch, _):
+            self.steps += 1
+            return (self(batch[0])[:, 0] - batch[1]).square().mean()
+
+    module = One()
+    with pytest.raises(UsageError, match=r"cross-entropy of one output is always 0 .*: give the loss"):
+        fit(kind(), module, tmp_path)
+    assert module.steps == 0
+    fit(kind(loss=lambda outputs, targets: (outputs[:, 0] - targets).square().mean()), module, tmp_path)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_loss_that_the_module_keeps_is_named(kind, tmp_path):
+    module = Module()
+    module.criterion = nn.CrossEntropyLoss(label_smoothing=0.3)
+    with pytest.warns(UserWarning, match="give loss=module.criterion if that is meant"):
+        fit(kind(), module, tmp_path)
+    module.criterion = nn.CrossEntropyLoss()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        warnings.filterwarnings("ignore", ".*does not have many workers")
+        warnings.filterwarnings("ignore", ".*smaller than the logging interval")
+        fit(kind(), module, tmp_path)
+
+
+def test_a_landscape_needs_no_gradient(tmp_path):
+    wrong = LossLandscape(points=3, loss=lambda outputs, targets: (outputs.argmax(1) != targets).float().mean())
+    fit(wrong, Module(), tmp_path)
+    assert 0 <= min(wrong.results[0].losses["train"]) <= 1
+
+
+def test_a_run_whose_loss_is_no_number_ends_as_without_it(tmp_path):
+    class Lost(Module):
+        def on_train_epoch_end(self):
+            with torch.no_grad():
+                self.layer.weight.fill_(float("nan"))
+
+    for kind in KINDS:
+        callback = kind()
+        with pytest.warns(UserWarning, match="not measured at step 16: the "):
+            fit(callback, Lost(), tmp_path)
+        assert callback.results == []
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_module_that_cannot_be_called_is_refused_in_one_line(kind, tmp_path):
+    class Two(Module):
+        def forward(self, x, y):
+            return self.layer(x)
+
+        def training_step(self, batch, _):
+            return cross_entropy(self(batch[0], None), batch[1])
+
+    with pytest.raises(
+        UsageError, match=r"module\(inputs\) fails on the inputs of a batch, TypeError: .* Define forward"
+    ):
+        fit(kind(), Two(), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("options", "examples"),
+    [({"fast_dev_run": True}, 8), ({"overfit_batches": 2}, 16), ({"limit_train_batches": 2}, 64)],
+)
+def test_what_is_measured_is_what_is_trained_on(options, examples):
+    data = TensorDataset(torch.randn(64, 6), torch.arange(64) % 3)
+    callback = Hessian()
+    trained(Module(), DataLoader(data, batch_size=8), callback, **options)
+    assert callback.results[0].examples == examples
+
+
+def test_gradients_of_half_precision_weights_are_put_back(tmp_path):
+    callback = LossLandscape(points=3)
+    trained(Module(), DataLoader(TensorDataset(torch.randn(64, 6), torch.arange(64) % 3), batch_size=8), callback,
+            precision="bf16-true", default_root_dir=tmp_path)  # fmt: skip
+    assert callback.results[0].examples == 64

@@ -8,9 +8,8 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy, mse_loss
 
-from bsgap.errors import UsageError
+from bsgap.errors import NotFinite, UsageError
 from bsgap.measures import evaluate, linear_approximation, mini_batch
-from bsgap.measures.linear import NotFinite
 
 
 class Coordinates(nn.Module):

@@ -267,6 +267,7 @@ class Noisy(nn.Linear):
         ({"loss": lambda outputs, targets: outputs}, r"one number a batch, got the shape \(9, 3\): take a mean"),
         ({"model": nn.Flatten()}, "no trainable parameters"),
         ({"model": Noisy(5, 3)}, "the model is not deterministic: twice the same examples"),
+        ({"loss": lambda outputs, targets: cross_entropy(outputs + torch.randn(3), targets)}, "the loss is not determin"),
     ],
 )  # fmt: skip
 def test_bad_input_gets_one_line(change, message):
@@ -276,3 +277,13 @@ def test_bad_input_gets_one_line(change, message):
     with pytest.raises(UsageError, match=message) as found:
         surface(**options)
     assert "\n" not in str(found.value)
+
+
+def test_half_precision_weights_with_gradients_are_measured_and_left_as_they_were():
+    model = nn.Linear(5, 3).bfloat16()
+    inputs, targets = vectors(9)
+    cross_entropy(model(inputs.bfloat16()), targets).backward()
+    gradients = [parameter.grad for parameter in model.parameters()]
+    surface(model, [(inputs, targets)], random_direction(model), [0.0, 1.0])
+    assert all(parameter.grad is kept for parameter, kept in zip(model.parameters(), gradients, strict=True))
+    assert model.weight.dtype == model.weight.grad.dtype == torch.bfloat16

@@ -1,0 +1,72 @@
+"""The batches over which a measure of a training is taken."""
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import pytorch_lightning as pl
+from lightning_fabric.utilities.data import sized_len
+
+from bsgap.errors import UsageError
+from bsgap.measures.batches import Batches, examples_in, listed, read
+from bsgap.measures.vectors import PROBE
+
+
+def gives_batches(trainer: pl.Trainer) -> bool:
+    """Whether the data module has batches for measures, as bsgap's have."""
+    return callable(getattr(getattr(trainer, "datamodule", None), "batches", None))
+
+
+def training_batches(trainer: pl.Trainer, source: Iterable[Any] | None = None, examples: int | None = None) -> Batches:
+    """The batches over which a measure of a training is taken, of fixed composition.
+
+    They are `source` if given; else what the data module gives for measures (`datamodule.batches("train")`, as bsgap's
+    do); else one pass of the training loader, with the augmentation drawn now. A data set that draws from a generator
+    of its own goes on with it. Of `fast_dev_run` and `overfit_batches` they are those that it trains on, of
+    `limit_train_batches` all, as each epoch may draw others.
+
+    Args:
+        trainer: The trainer of the run.
+        source: Pairs `(inputs, targets)`.
+        examples: At most so many examples; None for all.
+
+    Raises:
+        UsageError: The training loader has only a share of the data, or no end, or they are no pairs.
+    """
+    if source is not None:
+        return listed(read(source, examples))
+    if gives_batches(trainer):
+        data: Any = trainer.datamodule  # type: ignore[attr-defined]
+        if trainer.fast_dev_run:  # type: ignore[attr-defined]
+            examples = min(examples or PROBE, PROBE)
+        every = examples is None or examples >= getattr(data, "n_train", math.inf)
+        return listed(data.batches("train", examples=None if every else examples))
+    check_loader(trainer, examples)
+    few = trainer.fast_dev_run or trainer.overfit_batches  # type: ignore[attr-defined]
+    loader: Any = trainer.train_dataloader
+    return listed(read(loader, examples, int(trainer.num_training_batches) if few else None))
+
+
+def check_loader(trainer: pl.Trainer, examples: int | None) -> None:
+    """Refuse a training loader that cannot give the batches of a measure.
+
+    Raises:
+        UsageError: It has a share of the data, or it does not say how many batches it has and `examples` is None.
+    """
+    if trainer.world_size > 1:
+        raise UsageError("with several devices the training loader has a share of the data: give `batches`.")
+    if examples is None and not trainer.fast_dev_run and sized_len(trainer.train_dataloader) is None:  # type: ignore[attr-defined]
+        raise UsageError(
+            "the training loader does not say how many batches it has, so it may have no end: give `examples`, how many"
+            " to measure over, or `batches`."
+        )
+
+
+def known_examples(trainer: pl.Trainer, source: Iterable[Any] | None) -> int | None:
+    """How many examples `training_batches` would give, as far as that can be said without reading a loader."""
+    if source is not None:
+        return examples_in(listed(source)) if isinstance(source, list | tuple) else None
+    if gives_batches(trainer):
+        stated = getattr(trainer.datamodule, "n_train", None)  # type: ignore[attr-defined]
+        return stated if isinstance(stated, int) else None
+    return sized_len(getattr(trainer.train_dataloader, "dataset", None))
