@@ -93,8 +93,8 @@ class Measuring(pl.Callback):
             UsageError: One of them is.
         """
         for option, value in options.items():
-            if value is not None and value < 1:
-                raise UsageError(f"{self.name}: {option} must be at least 1 or absent, got {value}.")
+            if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
+                raise UsageError(f"{self.name}: {option} must be at least 1 or absent, got {value!r}.")
 
     def check_choice(self, option: str, value: Any, known: Any) -> None:
         """Refuse a value that is none of a `Literal`'s.

@@ -42,7 +42,7 @@ def read(loader: Iterable[Any], examples: int | None = None, most: int | None = 
 
     Args:
         loader: A DataLoader, or any other iterable.
-        examples: Stop after this many, cutting the last batch where its inputs are a tensor; None for all.
+        examples: Stop after this many, cutting the last batch; None for all.
         most: Stop after this many batches; None for all.
     """
     owners = (
@@ -71,13 +71,30 @@ def _first(loader: Iterable[Any], examples: int) -> list[Any]:
     batches: list[Any] = []
     for batch in loader:
         ((inputs, targets),) = listed([batch])
-        if len(targets) > examples and isinstance(inputs, Tensor):
-            inputs, targets = inputs[:examples], targets[:examples]
+        if len(targets) > examples:
+            inputs, targets = _cut(inputs, len(targets), examples), targets[:examples]
         batches.append((inputs, targets))
         examples -= len(targets)
         if examples <= 0:
             break
     return batches
+
+
+def _cut(value: Any, rows: int, wanted: int) -> Any:
+    """The first `wanted` rows of all tensors of `rows` rows; nested tuples, lists and dicts are walked."""
+    if isinstance(value, Tensor):
+        return value[:wanted] if value.ndim and len(value) == rows else value
+    return _walked(value, lambda item: _cut(item, rows, wanted))
+
+
+def _walked(value: Any, change: Callable[[Any], Any]) -> Any:
+    """`change` of what a tuple, list or dict holds, in one of its kind; anything else as it is."""
+    if isinstance(value, dict):
+        return {key: change(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        items = [change(item) for item in value]
+        return type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
+    return value
 
 
 def examples_in(batches: Batches) -> int:
@@ -119,9 +136,4 @@ def _placed(value: Any, device: torch.device) -> Any:
         if value.is_inference():  # such a tensor cannot be saved for a backward pass
             value = value.clone()
         return lifted(value, device)
-    if isinstance(value, dict):
-        return {key: _placed(item, device) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        items = [_placed(item, device) for item in value]
-        return type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
-    return value
+    return _walked(value, lambda item: _placed(item, device))

@@ -95,20 +95,37 @@ def mean_loss(loss: Loss, outputs: Any, targets: Tensor) -> Tensor:
         ) from None
 
 
-def check_classes(loss: Loss, outputs: Any, targets: Tensor) -> None:
-    """Refuse outputs and targets for which cross-entropy says nothing.
+def check_loss(loss: Loss, outputs: Any, targets: Tensor) -> None:
+    """Refuse a loss that is no mean over examples, and cross-entropy where it says nothing.
 
     Raises:
-        UsageError: `loss` is cross-entropy, and there is one output, or targets that are neither classes nor
-            probabilities.
+        UsageError: `loss` doubles where every example is there twice, as a sum does; or it is cross-entropy, and there
+            is one output, or targets that are neither classes nor probabilities.
     """
-    if loss is not cross_entropy or not isinstance(outputs, Tensor):
+    if not isinstance(outputs, Tensor) or outputs.ndim == 0 or len(outputs) != len(targets):
+        return
+    if loss is not cross_entropy:
+        _check_mean(loss, outputs.detach(), targets)
         return
     shapes = f"outputs {list(outputs.shape)}, targets {list(targets.shape)} of {targets.dtype}"
     if outputs.ndim > 1 and outputs.shape[1] == 1:
         raise UsageError(f"the cross-entropy of one output is always 0 ({shapes}): give the loss that is meant.")
     if targets.is_floating_point() and targets.shape != outputs.shape:
         raise UsageError(f"cross-entropy takes classes or probabilities ({shapes}): give the loss that is meant.")
+
+
+@torch.no_grad()
+def _check_mean(loss: Loss, outputs: Tensor, targets: Tensor) -> None:
+    once = loss(outputs, targets)
+    try:
+        twice = loss(torch.cat([outputs, outputs]), torch.cat([targets, targets]))
+    except (RuntimeError, ValueError):  # it has a size of its own
+        return
+    if once.ndim == 0 and once.isfinite() and once != 0 and torch.isclose(twice, 2 * once, rtol=1e-4, atol=0):
+        raise UsageError(
+            f"the loss is a sum over examples ({once.item():.6g}; {twice.item():.6g} with every example twice): give"
+            " their mean, such as reduction='mean'."
+        )
 
 
 def are_classes(outputs: Any, targets: Tensor) -> bool:

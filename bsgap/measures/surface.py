@@ -13,7 +13,7 @@ from torch.nn.functional import cross_entropy
 from bsgap.errors import NotFinite, UsageError
 from bsgap.measures.batches import Batches, Loss, examples_in, listed, placed, sample
 from bsgap.measures.directions import Direction, checked
-from bsgap.measures.evaluation import are_classes, check_classes, mean_loss
+from bsgap.measures.evaluation import are_classes, check_loss, mean_loss
 from bsgap.measures.folding import Weights
 from bsgap.measures.modes import Statistics, device_of, evaluation_mode, measuring
 from bsgap.measures.shortcuts import put, shortcuts
@@ -170,7 +170,7 @@ class _Plane:
         """
         inputs, targets = placed(sample(self._first, PROBE) or self._first[0], device_of(self.model))
         outputs = self.model(inputs)
-        check_classes(self.loss, outputs, targets)
+        check_loss(self.loss, outputs, targets)
         first = mean_loss(self.loss, outputs, targets)
         second = mean_loss(self.loss, self.model(inputs), targets)
         if first.isfinite().all() and not torch.allclose(first, second, rtol=1e-4, atol=1e-12):

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from bsgap.errors import UsageError
 from bsgap.measures.batches import Batches, Loss, examples_in, placed, sample
-from bsgap.measures.evaluation import check_classes, mean_loss
+from bsgap.measures.evaluation import check_loss, mean_loss
 
 PROBE = 256  # examples on which the determinism of the loss is checked
 
@@ -95,7 +95,7 @@ class MeanLoss:
         for _ in range(2):
             with torch.enable_grad():
                 outputs = self.model(inputs)
-                check_classes(self.loss, outputs, targets)
+                check_loss(self.loss, outputs, targets)
                 value = mean_loss(self.loss, outputs, targets)
             if value.ndim != 0:
                 raise UsageError(

@@ -320,7 +320,12 @@ def _check_whole(request: Request) -> None:
         UsageError: Lightning accumulates.
     """
     trainer = getattr(request.module, "_trainer", None)
-    accumulated = getattr(trainer, "accumulate_grad_batches", 1)
+    planned = [
+        factor
+        for callback in getattr(trainer, "callbacks", ())
+        for factor in getattr(callback, "scheduling", {}).values()  # of a GradientAccumulationScheduler
+    ]
+    accumulated = max(getattr(trainer, "accumulate_grad_batches", 1), *planned, 1)
     if accumulated > 1:
         raise UsageError(
             f"SAM: the trainer accumulates {accumulated} batches (accumulate_grad_batches), of which an optimizer can"

@@ -7,7 +7,7 @@ import pytest
 import pytorch_lightning as pl
 import torch
 from probes import same
-from pytorch_lightning.callbacks import StochasticWeightAveraging
+from pytorch_lightning.callbacks import GradientAccumulationScheduler, StochasticWeightAveraging
 from pytorch_lightning.plugins.precision import MixedPrecision
 from torch import nn
 from torch.nn.functional import cross_entropy, dropout
@@ -278,6 +278,13 @@ def test_accumulation_is_refused():
     ) as error:
         train(Somebody(), accumulate_grad_batches=2)
     assert "\n" not in str(error.value)
+
+
+def test_accumulation_that_begins_later_is_refused_at_once():
+    module = Somebody()
+    with pytest.raises(UsageError, match="accumulates 4 batches"):
+        train(module, GradientAccumulationScheduler({0: 1, 1: 4}))
+    assert module.passes == 0
 
 
 @pytest.mark.parametrize("make", [SAM_OVER_SGD, SGD])

@@ -63,3 +63,13 @@ def test_read_restores_the_position_of_a_loader():
     loader = Positioned()
     assert len(read(loader)) == 3
     assert loader.position == 2
+
+
+def test_the_last_batch_is_cut_in_all_that_it_holds():
+    inputs = {"ids": torch.arange(10), "pair": (torch.arange(20).view(10, 2), "words"), "bias": torch.ones(3)}
+    (found, targets), *_ = read([(inputs, torch.arange(10))], 4)
+    assert torch.equal(targets, torch.arange(4))
+    assert torch.equal(found["ids"], torch.arange(4))
+    assert found["pair"][0].shape == (4, 2)
+    assert found["pair"][1] == "words"
+    assert found["bias"].shape == (3,)

@@ -399,7 +399,7 @@ def measure(n, maximiser):
     model, batch = Well(n), (torch.linspace(0.1, 1, n)[None], torch.rand(1, n) * 1e-3)
     Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
     before = read("VmRSS")
-    loss = lambda outputs, targets: -100 * (outputs - targets).square().sum()
+    loss = lambda outputs, targets: -100 * (outputs - targets).square().sum(1).mean()
     found = keskar_sharpness(model, [batch], loss=loss, maximiser=maximiser)
     assert found.iterations == 10, found
     return (read("VmHWM") - before) / (4 * n)
