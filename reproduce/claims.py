@@ -62,6 +62,7 @@ class Claim:
         minimal: float,
         direction: Direction = "greater",
         min_seeds: int = MIN_SEEDS,
+        over: str = "seeds",
         scale: str,
     ) -> Self:
         """The line whose verdict `bsgap.analysis.verdict` gives.
@@ -76,12 +77,13 @@ class Claim:
             minimal: Minimal size that counts, in the effect's unit.
             direction: Which side of `minimal` the claim is on.
             min_seeds: Seeds that the claim needs.
+            over: What the interval is over, and what is counted, where it is not seeds.
             scale: One of the scales.
         """
         found = verdict(interval, minimal, direction, min_seeds=min_seeds)  # first: it checks the rule
         level = 100 * (interval.level if interval is not None else 0.95)
         side = _side(minimal, direction, ratio=interval is not None and interval.effect == "ratio")
-        rule = f"{quantity}: {level:g} % interval over seeds wholly {side}, at least {min_seeds} seeds"
+        rule = f"{quantity}: {level:g} % interval over {over} wholly {side}, at least {min_seeds} {over}"
         if interval is not None and interval.excluded:
             rule += f"; {interval.excluded} left out because a run diverged, hence inconclusive"
         if interval is not None and interval.unpaired:

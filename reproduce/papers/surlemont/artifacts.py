@@ -1,20 +1,22 @@
 """The figures and tables of surlemont, with their captions."""
 
 from reproduce.papers.surlemont import figures, tables
-from reproduce.papers.surlemont.choice import candidates, following, further
+from reproduce.papers.surlemont.choice import LAST, candidates, following, further
 from reproduce.papers.surlemont.trials import ADAPTIVE_RADIUS, ASCENT, BOX_SIZE, RADIUS, measures, timings
 from reproduce.results import Results
 from reproduce.study import Artifact, Measure, Plan
 
 _CHOSEN = (
     "Rate and rho of every cell are the best of a small grid by the validation split with one seed; the final runs "
-    "have several seeds and end when the training loss ceases to fall. "
+    "have several seeds and end when the training loss ceases to fall, or with the budget. Accuracies are means over "
+    f"the last {LAST} evaluations. "
 )
 _MEASURES = (
     f"The box is Keskar's, epsilon {BOX_SIZE:g} in the full space, by sign ascent (reading b); the ball is "
-    f"‖ε‖ ≤ {RADIUS:g} in l2, the adaptive ball ‖ε/(|w| + 0.01)‖ ≤ {ADAPTIVE_RADIUS:g}, both by {ASCENT} steps of "
-    "projected gradient ascent that start with SAM's own; λ_max is the largest eigenvalue of the Hessian. All are "
-    "taken where the run ended, on a fixed sample of training examples."
+    f"‖ε‖ ≤ {RADIUS:g} in l2, the adaptive ball ‖ε/(|w| + 0.01)‖ ≤ {ADAPTIVE_RADIUS:g} over all parameters (ASAM "
+    f"itself leaves biases and gains unscaled), both by {ASCENT} steps of projected gradient ascent, the first along "
+    "the gradient; λ_max is the largest eigenvalue of the Hessian. All are taken where the run ended, on a fixed "
+    "sample of training examples."
 )
 
 
@@ -40,21 +42,22 @@ ARTIFACTS = (
     ),
     Artifact(
         "candidates", "Validation accuracy of the candidates for the rate",
-        "Each line is a batch size, each panel an optimizer and a method (with the first rho of its grid); one seed. "
-        "The highest point of a line is the rate that is chosen.",
+        "Each line is a batch size, each panel an optimizer and a method (with the first rho of its grid); one seed, "
+        f"means over the last {LAST} evaluations. The highest point of a line is the rate that is chosen.",
         "figure", candidates, _nothing, figures.candidates, further,
     ),
     Artifact(
         "relation", "The best rate against batch size",
         "The rate of the highest validation accuracy: the vertex of a parabola in log rate through the best candidate "
-        "and its neighbours, or the candidate itself where it is at an end of the grid. One seed.",
+        "and its neighbours, or the candidate itself where a neighbour failed; at an end of the grid it is a bound. "
+        "One seed.",
         "figure", candidates, _nothing, figures.relation, further,
     ),
     Artifact(
         "cells", "Test accuracy of every cell",
-        "Per cent at the end, mean ± standard deviation over seeds; differences in points, seed-paired, with their 95 "
-        "% intervals. “Equal gradients” compares at the largest number of gradient evaluations that the methods beside "
-        "each other all have.",
+        f"Per cent, mean over the last {LAST} evaluations of a run, ± standard deviation over seeds; differences in "
+        "points, seed-paired, with their 95 % intervals. “Equal gradients” compares after as many gradient evaluations "
+        "as the plain optimizer's epochs have. Fewer seeds than planned are stated.",
         "table", candidates, _nothing, tables.accuracy, following,
     ),
     Artifact(
@@ -69,9 +72,9 @@ ARTIFACTS = (
     ),
     Artifact(
         "matched", "Sharpness at the largest batch at matched training loss",
-        "Weights of the moment at which the loss on the fixed training sample first fell below the lowest level that "
-        "all methods of a seed passed; ratios are geometric means over seeds. A method that merely lowers the loss "
-        "less is not flatter here.",
+        "Weights of the moment at which the loss on the fixed training sample first fell below a level that all "
+        "methods of a seed passed, of several that at which their losses lie closest: their range is in the table. "
+        "Ratios are geometric means over seeds. A method that merely lowers the loss less is not flatter here.",
         "table", candidates, measures, tables.at_matched_loss, following,
     ),
     Artifact(
@@ -84,7 +87,8 @@ ARTIFACTS = (
     Artifact(
         "settings", "What was chosen, and how the best rate grows with the batch",
         "The grids are those of the figure of candidates. The power p is that of best rate ~ batch^p by least squares "
-        "on logarithms over the batch sizes, from the parabola's rates; one seed, so it has no interval.",
+        "on logarithms over the batch sizes, from the parabola's rates without bounds, with the 95 % interval of the "
+        "residuals; the candidates have one seed.",
         "table", candidates, _nothing, tables.settings, following,
     ),
 )  # fmt: skip

@@ -1,8 +1,8 @@
 """How rate and rho of a cell are chosen: by the validation split, with one seed, first the rate, then rho.
 
 All candidates train as the final runs do, with the whole budget, so the winner is the first of them. Its rule is
-declared here and looks at no test example: the highest validation accuracy at the end; of equals, the lower validation
-loss.
+declared here and looks at no test example: the highest validation accuracy, the mean over the last evaluations, as at a
+constant rate one differs from the next; of equals, the lower validation loss.
 """
 
 import math
@@ -13,6 +13,8 @@ from reproduce.study import Plan, Trial
 
 SEED = 0
 """The seed of the candidates."""
+LAST = 5
+"""Evaluations, one an epoch, over which accuracies are averaged."""
 
 
 def grid(plan: Plan, cell: Cell) -> list[Setting]:
@@ -46,7 +48,7 @@ def radii(plan: Plan, cell: Cell, rate: float) -> list[Setting]:
 
 
 def score(plan: Plan, results: Results, cell: Cell, setting: Setting) -> tuple[float, float] | None:
-    """Validation accuracy and minus the validation loss at the end, the higher the better; None where not run.
+    """Validation accuracy and minus the validation loss of the last epochs, the higher the better; None where not run.
 
     A run that diverged has the worst there is.
     """
@@ -56,7 +58,7 @@ def score(plan: Plan, results: Results, cell: Cell, setting: Setting) -> tuple[f
         return None
     if results.diverged(trial):
         return -math.inf, -math.inf
-    last = {name: rows["value"].iloc[-1] for name, rows in curves.groupby("metric")}
+    last = {name: rows["value"].iloc[-LAST:].mean() for name, rows in curves.groupby("metric")}
     return float(last["validation_accuracy"]), -float(last["validation_loss"])
 
 

@@ -1,10 +1,12 @@
 """The figures of surlemont: the frame that each draws."""
 
+import math
+
 import pandas as pd
 from matplotlib.figure import Figure
 
 from reproduce import drawing
-from reproduce.papers.surlemont.choice import SEED, rates
+from reproduce.papers.surlemont.choice import LAST, SEED, rates, score
 from reproduce.papers.surlemont.problems import METHODS, Cell, Setting, cells, problem, run
 from reproduce.papers.surlemont.relation import best_rates
 from reproduce.papers.surlemont.trials import ADAPTIVE, BALL, BOX, TOP, budgets, ends, settled
@@ -19,7 +21,9 @@ SHARPNESS = {
 TITLES = {BOX: "box", BALL: "ball", ADAPTIVE: "adaptive ball", TOP: "eigenvalue"}
 
 
-def footer(plan: Plan, results: Results, shown: list[str], *notes: str, seeds: int | None = None) -> drawing.Footer:
+def footer(
+    plan: Plan, results: Results, shown: list[str], *notes: str, seeds: int | str | None = None
+) -> drawing.Footer:
     """Where the numbers of a figure come from; `seeds` are those that are drawn, where not all have been run."""
     known = [problem(plan, name) for name in shown]
     counts = {plan.seeds[name] for name in shown}
@@ -32,13 +36,33 @@ def footer(plan: Plan, results: Results, shown: list[str], *notes: str, seeds: i
     )  # fmt: skip
 
 
+def _footer(plan: Plan, results: Results, found: pd.DataFrame, *notes: str) -> drawing.Footer:
+    """That of a figure of final runs, which says how many of the seeds and cells are there so far."""
+    shown = [str(name) for name in found["optimizer"].unique()]
+    there = len(found[["optimizer", "method", "batch"]].drop_duplicates())
+    planned = sum(cell.network in shown for cell in cells(plan))
+    lacking = [f"{there} of {planned} cells so far"] * (there < planned)
+    seeds = _seeds(plan, found, ["optimizer", "method", "batch"])
+    return footer(plan, results, shown, *notes, *lacking, seeds=seeds)
+
+
+def _seeds(plan: Plan, found: pd.DataFrame, of: list[str]) -> int | str | None:
+    """How many seeds each point has, and of how many where some are missing; None where all that are planned are."""
+    counts = found.groupby(of)["seed"].nunique()
+    planned = {plan.seeds[str(name)] for name in found["optimizer"].unique()}
+    if set(counts) == planned or len(planned) > 1:
+        return None
+    several = f"{counts.min()} to {counts.max()}" if counts.min() < counts.max() else f"{counts.max()}"
+    return f"{several} of {planned.pop()} seeds"
+
+
 def accuracy(plan: Plan, results: Results) -> Drawn | None:
     """Test accuracy at the end against batch size: a line a method, a panel an optimizer."""
     found = ends(plan, results)
     if found.empty:
         return None
     frame = found.assign(panel=found["optimizer"], arm=found["method"].map(METHODS), value=found["accuracy"])
-    note = footer(plan, results, list(found["optimizer"].unique()), seeds=int(found["seed"].nunique()))
+    note = _footer(plan, results, found, f"mean of the last {LAST} evaluations of a run")
     return drawing.against_size(frame, note, y_label="Test accuracy (%)", worse="down"), frame
 
 
@@ -67,10 +91,8 @@ def budget(plan: Plan, results: Results) -> Drawn | None:
         for panel in frame["panel"].unique()
     }
     batches = sorted({problem(plan, name).batches[-1] for name in shown})
-    note = footer(
-        plan, results, list(dict.fromkeys(shown)), f"batch {' and '.join(map(str, batches))}",
-        seeds=int(frame["seed"].nunique()),
-    )  # fmt: skip
+    several = _seeds(plan, frame.assign(optimizer=frame["panel"].str.split(",").str[0]), ["panel", "arm"])
+    note = footer(plan, results, list(dict.fromkeys(shown)), f"batch {' and '.join(map(str, batches))}", seeds=several)
     return drawing.arm_curves(frame, note, y_label="Test accuracy (%)", x="spent", x_label=labels), frame
 
 
@@ -88,10 +110,7 @@ def sharpness(plan: Plan, results: Results) -> Drawn | None:
             parts.append(here.assign(panel=panel, arm=here["method"].map(METHODS), value=here[name]))
     frame = pd.concat(parts, ignore_index=True)
     examples = {problem(plan, str(name)).measured for name in found["optimizer"].unique()}
-    note = footer(
-        plan, results, [str(name) for name in found["optimizer"].unique()],
-        f"over {' and '.join(map(str, sorted(examples)))} training examples", seeds=int(found["seed"].nunique()),
-    )  # fmt: skip
+    note = _footer(plan, results, found, f"over {' and '.join(map(str, sorted(examples)))} training examples")
     return drawing.against_size(frame, note, y_label=labels, log_y=True), frame
 
 
@@ -117,7 +136,8 @@ def candidates(plan: Plan, results: Results) -> Drawn | None:
         return None
     gone = int(frame["diverged"].sum())
     note = footer(
-        plan, results, list(dict.fromkeys(shown)), *[f"{gone} diverged, left out"] * (gone > 0), seeds=1,
+        plan, results, list(dict.fromkeys(shown)), f"mean of the last {LAST} evaluations of a run",
+        *[f"{gone} diverged, left out"] * (gone > 0), seeds=1,
     )  # fmt: skip
     figure = drawing.arm_curves(
         drawn, note, y_label="Validation accuracy (%)", x="rate", x_label="Learning rate (log)", log_x=True,
@@ -126,12 +146,14 @@ def candidates(plan: Plan, results: Results) -> Drawn | None:
 
 
 def _validation(plan: Plan, results: Results, cell: Cell, setting: Setting) -> tuple[float | None, bool]:
-    """Validation accuracy (%) of a candidate at its end, None where it has not been run, and whether it diverged."""
+    """Validation accuracy (%) of a candidate, None where it has not been run, and whether it diverged."""
     trial = run(plan, cell, setting, SEED)
     done = results.run(trial)
     if done is None:
         return None, False
-    return 100 * float(done.outcome["last"]["validation_accuracy"]), results.diverged(trial)
+    lost = results.diverged(trial)
+    found = None if lost else score(plan, results, cell, setting)
+    return math.nan if found is None else 100 * found[0], lost
 
 
 def relation(plan: Plan, results: Results) -> Drawn | None:
@@ -142,9 +164,10 @@ def relation(plan: Plan, results: Results) -> Drawn | None:
     frame = frame.assign(
         panel=frame["optimizer"], arm=frame["method"].map(METHODS), value=frame["rate"], bound=frame["edge"]
     )
+    bounds = int(frame["edge"].sum())
     note = footer(
         plan, results, list(frame["optimizer"].unique()), "rates from a grid of factor 4, and between by a parabola",
-        f"{int(frame['edge'].sum())} of {len(frame)} at an end of the grid, so bounds", seeds=1,
+        *[f"{bounds} of {len(frame)} at an end of the grid, so bounds"] * (bounds > 0), seeds=1,
     )  # fmt: skip
     figure = drawing.against_size(
         frame, note, y_label="Best learning rate (log)", log_y=True, bound_label="best at an end of the grid"

@@ -5,8 +5,10 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+from scipy.stats import linregress
+from scipy.stats import t as student
 
-from bsgap.analysis import Interval, slope_interval
+from bsgap.analysis import Interval
 from reproduce.papers.surlemont.choice import SEED, rates, score
 from reproduce.papers.surlemont.problems import METHODS, cells
 from reproduce.results import Results
@@ -16,7 +18,8 @@ from reproduce.study import Plan
 def vertex(rates: Sequence[float], scores: Sequence[float]) -> float:
     """The rate at which the parabola through the best candidate and its two neighbours is highest, in log rate.
 
-    At the end of the grid, or where a neighbour diverged, it is the best candidate itself.
+    At the end of the grid, or where a neighbour diverged or has less than half of its score, which is no slope but a
+    collapse, it is the best candidate itself.
 
     >>> round(vertex([1, 4, 16], [0.5, 0.75, 0.5]), 6)
     4.0
@@ -25,7 +28,7 @@ def vertex(rates: Sequence[float], scores: Sequence[float]) -> float:
     """
     at = int(np.argmax(scores))
     near = [at - 1, at, at + 1]
-    if near[0] < 0 or near[2] >= len(rates) or not all(math.isfinite(scores[index]) for index in near):
+    if near[0] < 0 or near[2] >= len(rates) or min(scores[index] for index in near) < scores[at] / 2:
         return rates[at]
     x, y = np.log([rates[index] for index in near]), np.array([scores[index] for index in near])
     a, b, _ = np.polyfit(x - x[1], y, 2)
@@ -53,16 +56,24 @@ def best_rates(plan: Plan, results: Results) -> pd.DataFrame:
 
 
 def power(plan: Plan, results: Results, optimizer: str, method: str) -> Interval | None:
-    """The p of rate ~ batch^p, by least squares on logarithms; None with fewer than two batch sizes."""
+    """The p of rate ~ batch^p, by least squares on logarithms, with the interval of the residuals over batch sizes.
+
+    A rate at an end of the grid is a bound and not a value, so it is left out. `n` counts the batch sizes that are in;
+    None with fewer than two.
+    """
     found = best_rates(plan, results)
-    here = found[(found["optimizer"] == optimizer) & (found["method"] == method)]
-    if here["batch"].nunique() < 2:
+    here = found[(found["optimizer"] == optimizer) & (found["method"] == method) & ~found["edge"].astype(bool)]
+    count = here["batch"].nunique()
+    if count < 2:
         return None
-    return slope_interval(np.log(here["batch"].astype(float)).tolist(), [np.log(here["rate"].astype(float)).tolist()])
+    fit = linregress(np.log(here["batch"].astype(float)), np.log(here["rate"].astype(float)))
+    deviation = 0.0 if math.isnan(fit.stderr) else float(fit.stderr)  # of equal rates it is 0/0
+    half = deviation * float(student.ppf(0.975, count - 2)) if count > 2 else math.inf
+    return Interval(float(fit.slope), float(fit.slope) - half, float(fit.slope) + half, count, effect="slope")
 
 
 def powers(plan: Plan, results: Results) -> pd.DataFrame:
-    """Columns optimizer, method, power, edges, batches: `power`, and how many of the best rates are at an edge."""
+    """Columns optimizer, method, power, low, high, edges, batches: `power`, and how many best rates are at an edge."""
     found = best_rates(plan, results)
     rows = []
     for optimizer in plan.networks:
@@ -71,7 +82,7 @@ def powers(plan: Plan, results: Results) -> pd.DataFrame:
             interval = power(plan, results, optimizer, method)
             if interval is not None:
                 rows.append({
-                    "optimizer": optimizer, "method": method, "power": interval.estimate,
-                    "edges": int(here["edge"].sum()), "batches": len(here),
+                    "optimizer": optimizer, "method": method, "power": interval.estimate, "low": interval.low,
+                    "high": interval.high, "edges": int(here["edge"].sum()), "batches": len(here),
                 })  # fmt: skip
-    return pd.DataFrame(rows, columns=["optimizer", "method", "power", "edges", "batches"])
+    return pd.DataFrame(rows, columns=["optimizer", "method", "power", "low", "high", "edges", "batches"])

@@ -11,7 +11,7 @@ from reproduce import arms, drawing
 from reproduce.drawing.tables import ABSENT
 from reproduce.latex import number, spread
 from reproduce.papers.surlemont.choice import chosen
-from reproduce.papers.surlemont.problems import ASAM, METHODS, PLAIN, SAM, cells, problem
+from reproduce.papers.surlemont.problems import ASAM, METHODS, PLAIN, SAM, cells
 from reproduce.papers.surlemont.relation import best_rates, powers
 from reproduce.papers.surlemont.trials import MATCHED, MEASURES, ends, matched, steps
 from reproduce.results import Results
@@ -29,7 +29,10 @@ def accuracy(plan: Plan, results: Results) -> Drawn | None:
     for (optimizer, batch), here in found.groupby(["optimizer", "batch"], sort=False):
         by = {method: here[here["method"] == method].set_index("seed") for method in METHODS}
         row = {"optimizer": optimizer, "batch": batch}
-        row |= {METHODS[method]: arms.mean_and_spread(part["accuracy"]) for method, part in by.items()}
+        row |= {
+            METHODS[method]: _so_far(plan, str(optimizer), arms.mean_and_spread(part["accuracy"]), len(part))
+            for method, part in by.items()
+        }
         for method in (SAM, ASAM):
             for column, word in (("accuracy", ""), ("equal_gradients", ", equal gradients")):
                 gain = arms.compared(dict(by[method][column]), dict(by[PLAIN][column]))
@@ -47,7 +50,8 @@ def sharpness(plan: Plan, results: Results) -> Drawn | None:
     rows = []
     for (optimizer, batch, method), here in found.groupby(["optimizer", "batch", "method"], sort=False):
         rows.append({
-            "optimizer": optimizer, "batch": batch, "method": METHODS[str(method)],
+            "optimizer": optimizer, "batch": batch,
+            "method": _so_far(plan, str(optimizer), METHODS[str(method)], len(here)),
             "train loss": _several(here["train_loss"]), "train accuracy (%)": _several(here["train_accuracy"]),
             **{title: _several(here[name]) for name, title in MEASURES.items()},
         })  # fmt: skip
@@ -88,10 +92,9 @@ def at_matched_loss(plan: Plan, results: Results) -> Drawn | None:
         return None
     rows = []
     for (optimizer, batch, method), here in found.groupby(["optimizer", "batch", "method"], sort=False):
-        levels = sorted(set(here["level"]))
         row = {
             "optimizer": optimizer, "batch": batch, "method": METHODS[str(method)],
-            "train loss below": " or ".join(f"{level:g}" for level in levels),
+            "train losses": f"{here['low'].min():.2f} to {here['high'].max():.2f}",
         }  # fmt: skip
         plain = found[(found["optimizer"] == optimizer) & (found["method"] == PLAIN)].set_index("seed")
         for name in MATCHED:
@@ -112,7 +115,9 @@ def runtime(plan: Plan, results: Results) -> Drawn | None:
     rows = []
     for (optimizer, batch, method), here in found.groupby(["optimizer", "batch", "method"], sort=False):
         row = {
-            "optimizer": optimizer, "batch": batch, "method": METHODS[str(method)], "epochs": _several(here["epochs"]),
+            "optimizer": optimizer, "batch": batch,
+            "method": _so_far(plan, str(optimizer), METHODS[str(method)], len(here)),
+            "epochs": _several(here["epochs"]),
             "updates": _several(here["updates"]), "passes with gradient": _several(here["gradients"]),
             "ended by the budget": f"{int((here['stopped'] == 'budget').sum())} of {len(here)}",
             "ms a step": ABSENT, "step / plain": ABSENT, "training (s)": ABSENT,
@@ -133,23 +138,27 @@ def runtime(plan: Plan, results: Results) -> Drawn | None:
 def settings(plan: Plan, results: Results) -> Drawn | None:
     """The rate and rho chosen for every cell, and the power of the batch with which the best rate grows."""
     best = best_rates(plan, results).set_index(["optimizer", "method", "batch"])
-    fitted = powers(plan, results).set_index(["optimizer", "method"])["power"]
-    rows = []
+    fitted = {
+        (row.optimizer, row.method): f"{row.power:.2f} [{row.low:.2f}, {row.high:.2f}]".replace("-", "−")
+        for row in powers(plan, results).itertuples()
+    }
+    rows: list[dict[str, object]] = []
+    shown: set[tuple[str, str]] = set()
     for cell in cells(plan):
         setting = chosen(plan, results, cell)
         place = (cell.network, cell.method, cell.batch)
         if setting is None or place not in best.index:
             continue
         edge = bool(best.loc[place, "edge"])
-        first = cell.batch == problem(plan, cell.network).batches[0]
         place_of = (cell.network, cell.method)
         rows.append({
             "optimizer": cell.network, "method": METHODS[cell.method], "batch": cell.batch,
             "rate": f"{setting.rate:g}" + " (end of the grid)" * edge,
             "best rate, parabola": number(float(best.loc[place, "rate"])),
             "rho": f"{setting.rho:g}" if setting.rho else ABSENT,
-            "power of the batch": number(float(fitted[place_of])) if first and place_of in fitted.index else ABSENT,
+            "power of the batch": "" if place_of in shown else fitted.get(place_of, ABSENT),
         })  # fmt: skip
+        shown.add(place_of)
     if not rows:
         return None
     frame = pd.DataFrame(rows)
@@ -162,3 +171,8 @@ def _several(values: Iterable[float]) -> str:
     if not finite:
         return ABSENT
     return spread(float(np.mean(finite)), float(np.std(finite, ddof=1)) if len(finite) > 1 else None)
+
+
+def _so_far(plan: Plan, name: str, text: str, seeds: int) -> str:
+    """`text` of a cell, with the number of its seeds where it is not that which is planned."""
+    return text if seeds in (0, plan.seeds[name]) else f"{text} (n = {seeds})"

@@ -5,7 +5,8 @@ from typing import Any
 
 import pandas as pd
 
-from reproduce.papers.surlemont.choice import chosen, finals
+from reproduce.matching import Match, match
+from reproduce.papers.surlemont.choice import LAST, chosen, finals
 from reproduce.papers.surlemont.problems import ASAM, PASSES, PLAIN, SAM, Cell, cells, problem
 from reproduce.results import Results
 from reproduce.study import Measure, Plan, Trial
@@ -59,8 +60,8 @@ def measures(plan: Plan, results: Results) -> list[Measure]:
         for name in MEASURES
     ]
     return at_end + [
-        measure(plan, cell, trial, name, f"loss-{level}")
-        for (_, _, level), runs in _levels(plan, results).items()
+        measure(plan, cell, trial, name, found.weights)
+        for found, runs in levels(plan, results).values()
         for cell, trial in runs.items()
         for name in MATCHED
     ]
@@ -97,8 +98,8 @@ MATCHED = (BOX, BALL, ADAPTIVE, TOP)
 """What is measured at matched loss."""
 
 
-def _levels(plan: Plan, results: Results) -> dict[tuple[str, int, str], dict[Cell, Trial]]:
-    """(optimizer, seed, level) -> cell -> run: the largest batch at the lowest loss that all methods have passed."""
+def levels(plan: Plan, results: Results) -> dict[tuple[str, int], tuple[Match, dict[Cell, Trial]]]:
+    """(Optimizer, seed) -> the loss at which the largest batch is compared over the methods, and cell -> run."""
     found = {}
     runs = settled(plan, results)
     for network in plan.networks:
@@ -107,25 +108,28 @@ def _levels(plan: Plan, results: Results) -> dict[tuple[str, int, str], dict[Cel
             continue
         for seed in range(plan.seeds[network]):
             of_seed = {cell: runs[cell][seed] for cell in here}
-            kept = [{name for name in results.kept(run) if name.startswith("loss-")} for run in of_seed.values()]
-            common = {name.removeprefix("loss-") for name in set.intersection(*kept)}
-            if common:
-                found[network, seed, min(common, key=float)] = of_seed
+            common = match(results, list(of_seed.values()))
+            if common is not None:
+                found[network, seed] = common, of_seed
     return found
 
 
 def matched(plan: Plan, results: Results) -> pd.DataFrame:
-    """The measures at the largest batch at matched training loss: optimizer, method, batch, seed, level, measures."""
+    """The measures at the largest batch at matched training loss: optimizer, method, batch, seed, low, high, measures.
+
+    `low` and `high` bound the losses that are compared.
+    """
     return pd.DataFrame([
         {
-            "optimizer": network, "method": cell.method, "batch": cell.batch, "seed": seed, "level": float(level),
+            "optimizer": network, "method": cell.method, "batch": cell.batch, "seed": seed, "low": at.low,
+            "high": at.high,
             **{
                 name: math.nan if value is None else value
                 for name in MATCHED
-                for value in [results.value(measure(plan, cell, run, name, f"loss-{level}"), VALUES[name])]
+                for value in [results.value(measure(plan, cell, run, name, at.weights), VALUES[name])]
             },
         }
-        for (network, seed, level), runs in _levels(plan, results).items()
+        for (network, seed), (at, runs) in levels(plan, results).items()
         for cell, run in runs.items()
     ])  # fmt: skip
 
@@ -133,9 +137,10 @@ def matched(plan: Plan, results: Results) -> pd.DataFrame:
 def ends(plan: Plan, results: Results) -> pd.DataFrame:
     """One row a final run: optimizer, method, batch, seed, what it reached, what it took, how sharp it is.
 
-    Accuracies are in per cent, NaN where the run diverged. `equal_epochs` and `equal_gradients` are the test accuracies
-    at the last evaluation within the epochs, or the gradients, that all methods at this batch size and seed have.
-    `gradients` counts passes over the data with gradient. What is missing is NaN.
+    Accuracies are in per cent, NaN where the run diverged. `accuracy`, of the test examples, is the mean over the last
+    evaluations (`LAST`), as at a constant rate one differs from the next; `equal_gradients` is the same after as many
+    passes over the data with gradient as the plain optimizer's budget has, and a run that ended before stays where it
+    was. `gradients` counts such passes. What is missing is NaN.
     """
     rows = []
     for cell, trials in settled(plan, results).items():
@@ -151,7 +156,8 @@ def ends(plan: Plan, results: Results) -> pd.DataFrame:
             rows.append({
                 "optimizer": cell.network, "method": cell.method, "batch": cell.batch, "seed": seed, "diverged": lost,
                 **{name: math.nan if value is None else value for name, value in sharp.items()},
-                "accuracy": 100 * last.get("test_accuracy", math.nan),
+                "accuracy": _reached(plan, results, cell, trial, math.inf),
+                "equal_gradients": _reached(plan, results, cell, trial, problem(plan, cell.network).epochs),
                 "train_accuracy": 100 * last.get("train_accuracy", math.nan),
                 "train_loss": last.get("train_loss", math.nan),
                 "epochs": float(done.outcome["epochs"]), "updates": int(done.outcome["steps"]),
@@ -159,13 +165,15 @@ def ends(plan: Plan, results: Results) -> pd.DataFrame:
                 "seconds": float(done.outcome["seconds"]),
                 "stopped": done.outcome["stop_reason"],
             })  # fmt: skip
-    frame = pd.DataFrame(rows)
-    if frame.empty:
-        return frame
-    return frame.assign(
-        equal_epochs=_compared(plan, results, frame, "epochs"),
-        equal_gradients=_compared(plan, results, frame, "gradients"),
-    )
+    return pd.DataFrame(rows)
+
+
+def _reached(plan: Plan, results: Results, cell: Cell, trial: Trial, gradients: float) -> float:
+    """Mean test accuracy (%) over the last evaluations within so many passes with gradient; NaN for a lost run."""
+    found = None if results.diverged(trial) else budgets(plan, results, cell, trial)
+    if found is None:
+        return math.nan
+    return float(found.loc[found["gradients"] <= gradients + 1e-9, "accuracy"].iloc[-LAST:].mean())
 
 
 def budgets(plan: Plan, results: Results, cell: Cell, trial: Trial) -> pd.DataFrame | None:
@@ -179,23 +187,3 @@ def budgets(plan: Plan, results: Results, cell: Cell, trial: Trial) -> pd.DataFr
         "gradients": PASSES[cell.method] * rows["epoch"].to_numpy(float),
         "accuracy": 100 * rows["value"].to_numpy(float),
     })  # fmt: skip
-
-
-def _compared(plan: Plan, results: Results, frame: pd.DataFrame, budget: str) -> list[float]:
-    """Test accuracy of every row of `ends` at the budget that the methods beside it share."""
-    runs = {
-        (cell, seed): found
-        for cell, trials in settled(plan, results).items()
-        for seed, trial in enumerate(trials)
-        if not results.diverged(trial) and (found := budgets(plan, results, cell, trial)) is not None
-    }
-    values = []
-    for optimizer, method, batch, seed in frame[["optimizer", "method", "batch", "seed"]].itertuples(index=False):
-        own = runs.get((Cell(optimizer, method, batch), seed))
-        if own is None:
-            values.append(math.nan)
-            continue
-        beside = (runs.get((Cell(optimizer, other, batch), seed)) for other in PASSES)
-        shared = min(float(found[budget].max()) for found in beside if found is not None)
-        values.append(float(own.loc[own[budget] <= shared + 1e-9, "accuracy"].iloc[-1]))
-    return values

@@ -1,6 +1,7 @@
 """What the accompanying study chooses, draws and concludes, on runs whose answers are known."""
 
 import math
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,7 +11,7 @@ from rate_runs import judged, plan, settings
 
 from reproduce.claims import read_claims, write_claims
 from reproduce.papers.surlemont import STUDY
-from reproduce.papers.surlemont.choice import candidates, chosen, following, grid, rates
+from reproduce.papers.surlemont.choice import candidates, chosen, following, grid, rates, score
 from reproduce.papers.surlemont.problems import ASAM, METHODS, PASSES, PLAIN, PROBLEMS, SAM, Cell, Setting, cells, run
 from reproduce.papers.surlemont.relation import best_rates, power, vertex
 from reproduce.papers.surlemont.trials import (
@@ -57,6 +58,7 @@ class Made(Results):
     def __init__(self, *, absent=lambda trial: False, lost=lambda trial: False, right=RIGHT, levels=("0.5", "0.2")):
         super().__init__(SimpleNamespace(warnings=[]))
         self.absent, self.lost, self.right, self.levels = absent, lost, right, levels
+        self._curves = {}
 
     def id(self, trial):
         return trial.label
@@ -81,6 +83,11 @@ class Made(Results):
     def curves(self, trial):
         if self.absent(trial):
             return None
+        if trial not in self._curves:
+            self._curves[trial] = self._made(trial)
+        return self._curves[trial]
+
+    def _made(self, trial):
         epochs = np.arange(EPOCHS + 1.0)
         value = self.accuracy(trial) / 100 * epochs / EPOCHS  # a straight line: half of it at half of the budget
         return pd.concat([
@@ -149,7 +156,7 @@ def test_the_winner_of_the_candidates_is_the_first_of_the_final_runs():
 
 
 def test_a_rate_beyond_the_end_of_the_grid_that_does_best_is_tried_too():
-    at = plan(STUDY, "laptop")
+    at = replace(plan(STUDY, "laptop"), networks=("SGD",))
     cell = Cell("SGD", SAM, 128)
 
     class Peak(Made):
@@ -171,8 +178,8 @@ def test_a_rate_beyond_the_end_of_the_grid_that_does_best_is_tried_too():
     assert "SGD SAM, batch 128, rate 2.56, rho 0.1, seed 0" in labels
     assert not any("rate 0.0025" in label for label in labels)
     edges = best_rates(at, Peak(100)).set_index(["optimizer", "method", "batch"])["edge"]
-    assert edges.loc["SGD", SAM, 128]
-    assert not best_rates(at, Peak(0.0101)).set_index(["optimizer", "method", "batch"])["edge"].loc["SGD", SAM, 128]
+    assert edges.loc[("SGD", SAM, 128)]
+    assert not best_rates(at, Peak(0.0101)).set_index(["optimizer", "method", "batch"])["edge"].loc[("SGD", SAM, 128)]
 
 
 @pytest.mark.parametrize("scale", SCALES)
@@ -186,34 +193,78 @@ def test_every_candidate_is_a_run_of_its_own(scale):
 # The relation of rate and batch ---------------------------------------------------------------------------------------
 def test_the_vertex_of_a_parabola_in_log_rate_is_found():
     grid = [0.01, 0.04, 0.16, 0.64]
-    scores = [-((math.log(rate) - math.log(0.05)) ** 2) for rate in grid]
+    scores = [90 - (math.log(rate) - math.log(0.05)) ** 2 for rate in grid]
     assert vertex(grid, scores) == pytest.approx(0.05)
     assert vertex(grid, [4, 3, 2, 1]) == 0.01
     assert vertex(grid, [-math.inf, 3, 2, 1]) == 0.04
+    assert vertex(grid, [0.34, 0.38, 0.1, 0.1]) == 0.04  # beside a collapse
 
 
-def test_the_power_of_a_rate_that_is_as_the_batch_is_one(monkeypatch):
-    monkeypatch.setitem(BEST, "SGD", 0.03)
+class Growing(Made):
+    """Whose best rate grows with the batch by a power."""
 
-    class Linear(Made):
-        def accuracy(self, trial):
-            _, _, batch, rate = place(trial)
-            return 90 - abs(math.log(rate / (0.03 * (4 if batch == LARGE else 1))))
+    def __init__(self, exponent):
+        super().__init__()
+        self.exponent = exponent
 
-    found = power(PLAN, Linear(), "SGD", PLAIN)
-    assert found.estimate == pytest.approx(math.log(4) / math.log(LARGE / 16))
-    assert found.n == 1  # one seed shows no spread, so no verdict
-    assert best_rates(PLAN, Linear())["edge"].all()  # a grid of two has nothing but ends
+    def accuracy(self, trial):
+        _, _, batch, rate = place(trial)
+        return 90 - math.log(rate / (0.04 * (batch / 128) ** self.exponent)) ** 2
+
+
+@pytest.mark.parametrize("exponent", [0.0, 0.5, 1.0])
+def test_the_power_of_the_best_rate_is_found(exponent):
+    at = replace(plan(STUDY, "laptop"), networks=("SGD",))
+    found = power(at, Growing(exponent), "SGD", PLAIN)
+    assert found.estimate == pytest.approx(exponent, abs=1e-6)
+    assert found.n == 4
+    assert found.high - found.low < 1e-3
+    claims = judged(STUDY, at, Growing(exponent))
+    assert claims["surlemont-rate-sgd-plain"].verdict == ("reproduced" if exponent else "inconclusive")
+
+
+def test_bounds_are_no_values():
+    at = replace(plan(STUDY, "laptop"), networks=("SGD",))
+    results = Growing(4.0)  # beyond both ends
+    best = best_rates(at, results)
+    assert best[best["method"] == PLAIN]["edge"].sum() == 3
+    assert power(at, results, "SGD", PLAIN) is None
+    claim = judged(STUDY, at, results)["surlemont-rate-sgd-plain"]
+    assert claim.verdict == "not run"
+    assert best_rates(PLAN, Made())["edge"].all()  # a grid of two has nothing but ends
+    assert power(PLAN, Made(), "SGD", PLAIN) is None
 
 
 # The frames -----------------------------------------------------------------------------------------------------------
 def test_equal_gradients_are_half_the_epochs_of_sam():
     found = ends(PLAN, Made()).set_index(["optimizer", "method", "batch", "seed"])
     plain, sam = found.loc["SGD", PLAIN, 16, 0], found.loc["SGD", SAM, 16, 0]
-    assert plain["equal_epochs"] == plain["accuracy"] == plain["equal_gradients"]
-    assert sam["equal_epochs"] == sam["accuracy"]
-    assert sam["equal_gradients"] == pytest.approx(sam["accuracy"] / 2)
+    assert plain["equal_gradients"] == plain["accuracy"]
+    assert sam["equal_gradients"] == pytest.approx(sam["accuracy"] * 3 / 8)  # means over epochs 1 to 5 and 6 to 10
     assert sam["gradients"] == 2 * plain["gradients"]
+
+
+def test_accuracies_are_means_over_the_last_evaluations():
+    results, cell = Made(), Cell("SGD", PLAIN, 16)
+    trial = run(PLAN, cell, Setting(BEST["SGD"], 0.0), 0)
+    rows = results.curves(trial)
+    last = rows[rows["metric"] == "test_accuracy"]["value"].to_numpy()[-5:]
+    found = ends(PLAN, results).set_index(["optimizer", "method", "batch", "seed"])
+    assert found.loc["SGD", PLAIN, 16, 0]["accuracy"] == pytest.approx(100 * last.mean())
+    assert score(PLAN, results, cell, Setting(BEST["SGD"], 0.0))[0] == pytest.approx(last.mean())
+
+
+def test_a_run_that_ended_early_stays_where_it_was():
+    class Early(Made):
+        def curves(self, trial):
+            rows = super().curves(trial)
+            return rows[rows["epoch"] <= 4] if place(trial)[1] == SAM else rows
+
+    found = ends(PLAN, Early()).set_index(["optimizer", "method", "batch", "seed"])
+    sam = found.loc["SGD", SAM, 16, 0]
+    assert sam["equal_gradients"] == sam["accuracy"]
+    plain = found.loc["SGD", PLAIN, 16, 0]
+    assert plain["equal_gradients"] == plain["accuracy"] == ends(PLAN, Made())["accuracy"].iloc[0]  # whatever SAM did
 
 
 def test_a_run_that_diverged_limits_no_other():
@@ -221,19 +272,20 @@ def test_a_run_that_diverged_limits_no_other():
     found = ends(PLAN, results).set_index(["optimizer", "method", "batch", "seed"])
     assert math.isnan(found.loc["SGD", SAM, LARGE, 1]["accuracy"])
     plain = found.loc["SGD", PLAIN, LARGE, 1]
-    assert plain["equal_epochs"] == plain["accuracy"]
+    assert plain["equal_gradients"] == plain["accuracy"]
 
 
-def test_matched_loss_is_the_lowest_level_that_all_methods_passed():
+def test_matched_loss_is_a_level_that_all_methods_passed():
     found = matched(PLAN, Made())
-    assert set(found["level"]) == {0.2}
+    assert set(found["low"]) == set(found["high"]) == {0.2}
     assert set(found["batch"]) == {LARGE}
 
     class Slow(Made):
         def kept(self, trial):
-            return {"loss-0.5": {}} if place(trial)[1] == ASAM else super().kept(trial)
+            return {"loss-0.5": {"loss": 0.4}} if place(trial)[1] == ASAM else super().kept(trial)
 
-    assert set(matched(PLAN, Slow())["level"]) == {0.5}
+    assert set(matched(PLAN, Slow())["low"]) == {0.4}
+    assert set(matched(PLAN, Slow())["high"]) == {0.5}
     assert matched(PLAN, Made(levels=())).empty
 
 
@@ -307,7 +359,7 @@ def test_the_claims_are_judged_by_what_was_measured(tmp_path):
         assert (claim.verdict, claim.measured) == ("reproduced", pytest.approx(0.25))
         assert found[f"surlemont-flatter-{name}-sgd-sam-matched"].measured == pytest.approx(0.25)
         assert found[f"surlemont-flatter-{name}-sgd-asam"].verdict != "reproduced"
-    assert verdicts["surlemont-rate-sgd-plain"] == "inconclusive"
+    assert verdicts["surlemont-rate-sgd-plain"] == "not run"  # a grid of two has nothing but ends
     write_claims(tmp_path / "claims.json", found.values())
     assert read_claims(tmp_path / "claims.json") == list(found.values())
 
@@ -320,6 +372,6 @@ def test_nothing_is_claimed_before_anything_has_run():
 def test_the_discussion_answers_by_verdict():
     claims = [vars(claim) for claim in judged(STUDY, PLAN, Made()).values()]
     text = prose.answer(claims, "surlemont-closes-sgd")
-    assert text.startswith("Yes: SGD: with SAM the large batch comes within 1 point of the small one without (0.5")
-    assert " No: SGD: with ASAM the large batch comes within 1 point of the small one without (7" in text
+    assert text.startswith("Yes: SGD: with SAM the large batch comes within 1 point of the small one without (0.4")
+    assert " No: SGD: with ASAM the large batch comes within 1 point of the small one without (5" in text
     assert prose.answer(claims, "unknown") == ""
