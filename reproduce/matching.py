@@ -52,8 +52,12 @@ def words(matches: Sequence[Match]) -> str:
     >>> words([Match("loss-1.0", 1.0, 0.912, 0.99), Match("loss-0.5", 0.5, 0.42, 0.5)])
     'matched loss: 0.91 to 0.99 and 0.42 to 0.50 nats'
     """
-    ranges = dict.fromkeys(f"{each.low:.2f} to {each.high:.2f}" for each in matches)
+    ranges = dict.fromkeys(_range(f"{each.low:.2f}", f"{each.high:.2f}") for each in matches)
     return f"matched loss: {' and '.join(ranges)} nats"
+
+
+def _range(low: str, high: str) -> str:
+    return low if low == high else f"{low} to {high}"
 
 
 def _apart(found: Match) -> float:

@@ -15,8 +15,9 @@ _ABSENT = {
 
 def _notes(plan: Plan) -> list[str]:
     notes = [
-        "Rate, momentum, weight decay, epochs, augmentation and eta 0.01 follow the authors' code. Its label smoothing "
-        "of 0.1 is left out: the loss is the cross-entropy, here and in all studies beside this one.",
+        "Where a scale does not say otherwise, rate, momentum, weight decay, epochs, augmentation and eta 0.01 follow "
+        "the authors' code, whose example with these radii sets eta to 0. Its label smoothing of 0.1 is left out: the "
+        "loss is the cross-entropy, here and in all studies beside this one.",
         "The code scales the perturbation of all parameters that are named weight, the gains of BatchNorm among them; "
         "here it is tensors of more than one dimension, that is, the weights of convolutional and linear layers.",
         "rho is chosen on images cut from the training data, by the mean over all seeds. The grid of ASAM has ten "

@@ -4,6 +4,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from reproduce import arms, drawing
+from reproduce.matching import words as words_of
 from reproduce.papers.jastrzebski import trials
 from reproduce.papers.jastrzebski.problems import words
 from reproduce.papers.jastrzebski.trials import grid
@@ -11,6 +12,7 @@ from reproduce.results import Results
 from reproduce.study import Plan
 
 Drawn = tuple[Figure, pd.DataFrame]
+SIDE = "points of one ratio side by side"
 QUANTITIES = {
     "end": ("Hessian norm at the end", r"Largest eigenvalue $\lambda_1$ (log)"),
     "matched": ("Hessian norm at matched loss", r"Largest eigenvalue $\lambda_1$ (log)"),
@@ -34,7 +36,7 @@ def against_ratio(plan: Plan, results: Results) -> Drawn | None:
     frame = pd.concat(parts, ignore_index=True)
     labels = dict(QUANTITIES.values())
     figure = drawing.against_ratio(
-        frame, _footer(plan, results, found, *_levels(found), "points of one ratio side by side"), y_label=labels,
+        frame, _footer(plan, results, found, *_matched(plan, results, found), *_collapsed(found), SIDE), y_label=labels,
         log_y=[title for title in labels if title.startswith("Hessian")],
     )  # fmt: skip
     return figure, frame
@@ -86,19 +88,26 @@ def equal_ratios(plan: Plan, results: Results) -> Drawn | None:
     frame = pd.DataFrame(rows).sort_values("quantity", ascending=False, kind="stable")
     labels = {str(panel): QUANTITIES[str(part["quantity"].iloc[0])][1] for panel, part in frame.groupby("panel")}
     figure = drawing.against_size(
-        frame, _footer(plan, results, frame), y_label=labels, worse="down",
+        frame, _footer(plan, results, frame, *_collapsed(found)), y_label=labels, worse="down",
         log_y=[panel for panel, label in labels.items() if "log" in label],
     )  # fmt: skip
     return figure, frame
 
 
-def _levels(found: pd.DataFrame) -> list[str]:
-    levels = sorted({level for level in found["level"] if level}, key=float)
-    return [f"matched loss: {' or '.join(levels)} nats, one for all runs of a seed"] if levels else []
+def _matched(plan: Plan, results: Results, found: pd.DataFrame) -> list[str]:
+    places = found[["network", "seed"]].drop_duplicates().itertuples(index=False)
+    known = [at for place in places if (at := trials.matched(plan, results, *place)) is not None]
+    return [words_of(known)] if known else []
+
+
+def _collapsed(found: pd.DataFrame) -> list[str]:
+    count = int(found["collapsed"].sum())
+    runs = f"{count} run{'s' * (count > 1)}"
+    return [f"{runs} ended {trials.COLLAPSE:g} points of test accuracy or more below their best"] * (count > 0)
 
 
 def _footer(plan: Plan, results: Results, frame: pd.DataFrame, *notes: str) -> drawing.Footer:
     shown = {str(name): grid(plan, str(name)).problem for name in frame["network"].unique()}
     samples = dict.fromkeys(f"{grid(plan, name).measured:,}" for name in shown)
-    over = f"Hessian and training loss over {' and '.join(samples)} training examples"
+    over = f"training loss and its Hessian over {' and '.join(samples)} training examples"
     return arms.footer(plan, results, shown, over, *notes, of=list(plan.not_run))

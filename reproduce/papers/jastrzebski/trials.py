@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 import pandas as pd
 
 from reproduce import arms
+from reproduce.matching import Match, match
 from reproduce.papers.jastrzebski.problems import GRIDS, Grid, Pair, key
 from reproduce.results import Results
 from reproduce.study import Measure, Plan, Trial
@@ -17,6 +18,8 @@ PRODUCTS = 25
 LOW, HIGH, POINTS = -1.0, 2.0, 31
 """The paper's line, and where it is looked at."""
 MOMENTS = ("end", "matched")
+COLLAPSE = 5.0
+"""Points of test accuracy below its best at which a run counts as having collapsed on the way."""
 
 
 def grid(plan: Plan, name: str) -> Grid:
@@ -68,11 +71,9 @@ def every(plan: Plan) -> list[Trial]:
     return [run(plan, *place) for place in each(plan)]
 
 
-def matched(plan: Plan, results: Results, name: str, seed: int) -> str | None:
-    """Name of the lowest declared loss level that the runs of a seed reached at every pair; None without one."""
-    kept = [results.kept(run(plan, name, pair, seed)) for pair in grid(plan, name).pairs]
-    levels = set.intersection(*({level for level in names if level.startswith("loss-")} for names in kept))
-    return min(levels, key=lambda level: float(level.removeprefix("loss-")), default=None)
+def matched(plan: Plan, results: Results, name: str, seed: int) -> Match | None:
+    """The training loss at which the runs of a seed are compared over the pairs; None without a common one."""
+    return match(results, [run(plan, name, pair, seed) for pair in grid(plan, name).pairs])
 
 
 def norm(plan: Plan, name: str, pair: Pair, seed: int, weights: str = "final") -> Measure:
@@ -100,9 +101,9 @@ def norms(plan: Plan, results: Results, pairs: Sequence[str] = ("pairs",)) -> li
     found = []
     for place in dict.fromkeys(place for which in pairs for place in each(plan, which)):
         found += [norm(plan, *place), evaluation(plan, *place)]
-        level = matched(plan, results, place[0], place[2])
-        if level is not None:
-            found.append(norm(plan, *place, level))
+        at = matched(plan, results, place[0], place[2])
+        if at is not None:
+            found.append(norm(plan, *place, at.weights))
     return found
 
 
@@ -121,28 +122,39 @@ def frame(plan: Plan, results: Results) -> pd.DataFrame:
     """One row a run that has been measured: what it came to.
 
     Columns network, rate, batch, ratio, seed, end and matched (largest eigenvalue at the end and at matched loss),
-    level (that loss), accuracy (test, %) and loss (training). NaN where the run diverged or there is no such number.
+    accuracy (test, %), loss (training), and collapsed: whether it lost `COLLAPSE` points on the way. NaN where the run
+    diverged or there is no such number.
     """
     rows = []
     for name, pair, seed in each(plan):
         trial = run(plan, name, pair, seed)
         if results.run(trial) is None:
             continue
-        lost, level = results.diverged(trial), matched(plan, results, name, seed)
+        lost, moment = results.diverged(trial), matched(plan, results, name, seed)
         place = {"network": name, "rate": pair[0], "batch": pair[1], "ratio": pair[0] / pair[1], "seed": seed}
         told = evaluation(plan, name, pair, seed)
         values = {
             "end": results.value(norm(plan, name, pair, seed), "lambda_max"),
-            "matched": results.value(norm(plan, name, pair, seed, level), "lambda_max") if level else math.nan,
+            "matched": math.nan
+            if moment is None
+            else results.value(norm(plan, name, pair, seed, moment.weights), "lambda_max"),
             "accuracy": results.value(told, "test_accuracy"),
             "loss": results.value(told, "train_loss"),
         }
         if lost or values["end"] is not None:
             found = {column: math.nan if value is None else value for column, value in values.items()}
             found["accuracy"] *= 100
-            rows.append({**place, **found, "level": "" if level is None else level.removeprefix("loss-")})
-    columns = ["network", "rate", "batch", "ratio", "seed", "end", "matched", "accuracy", "loss", "level"]
+            rows.append({**place, **found, "collapsed": _collapsed(results, trial)})
+    columns = ["network", "rate", "batch", "ratio", "seed", "end", "matched", "accuracy", "loss", "collapsed"]
     return pd.DataFrame(rows, columns=columns)
+
+
+def _collapsed(results: Results, trial: Trial) -> bool:
+    curves = results.curves(trial)
+    if curves is None:
+        return False
+    values = 100 * curves.loc[curves["metric"] == "test_accuracy", "value"]
+    return bool(len(values) and values.max() - values.iloc[-1] >= COLLAPSE)
 
 
 def at(found: pd.DataFrame, name: str, pair: Pair, column: str) -> dict[int, float]:

@@ -2,7 +2,9 @@
 
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
+from bsgap.analysis import Interval
 from reproduce.arms import averaged, compared
 from reproduce.claims import Claim
 from reproduce.papers.li import facts
@@ -20,9 +22,12 @@ SMALLER = 1.25
 """Factor between the norms of the weights that counts as a difference of scale."""
 LINKED = 0.5
 """Correlation with the test error that counts as one."""
+BETTER = 0.05
+"""Difference of two such correlations that counts."""
 FLOOR = 1e-3
 """Nats that a rise is at least, in ratios: a curve that does not rise has no logarithm."""
 
+_MOST = 1 - 1e-9  # of a correlation: that of 1 has no Fisher's z
 _RISE = f"mean rise of the training loss (up to {TOP:g} nats)"
 _RAW = f"{_RISE} at {NEAR:g} to {FAR:g} from an end of the raw interpolation"
 _FILTER = f"{_RISE} within |α| ≤ {REACH:g} along filter-normalised random directions"
@@ -119,8 +124,9 @@ def _correlations(plan: Plan, results: Results) -> Iterator[Claim]:
     filtered, raw = (_with_error(plan, results, rises) for rises in (filter_rises, raw_rises))
     yield Claim.judged(
         "li-correlation", "The filter-normalised sharpness goes with the test error", "Fig. 3", None,
-        averaged(filtered),
-        quantity=f"correlation over the four solutions of a seed of the test error with: {_FILTER}",
+        _averaged(filtered),
+        quantity=f"correlation over the four solutions of a seed of the test error with: {_FILTER}; averaged as "
+        "Fisher's z",
         minimal=LINKED, scale=plan.scale,
     )  # fmt: skip
     yield Claim.judged(
@@ -128,8 +134,17 @@ def _correlations(plan: Plan, results: Results) -> Iterator[Claim]:
         "Figs 2, 3", None, compared(filtered, raw),
         quantity="correlation with the test error over the four solutions of a seed, of the filter-normalised rise "
         "minus that of the raw one",
-        minimal=0.0, scale=plan.scale,
+        minimal=BETTER, scale=plan.scale,
     )  # fmt: skip
+
+
+def _averaged(correlations: Values) -> Interval | None:
+    """The interval of the mean correlation over seeds, taken of Fisher's z = artanh r, so that it stays within ±1."""
+    found = averaged({seed: math.atanh(_MOST * r) for seed, r in correlations.items()})
+    if found is None:
+        return None
+    estimate, low, high = (math.tanh(value) for value in (found.estimate, found.low, found.high))
+    return replace(found, estimate=estimate, low=low, high=high)
 
 
 def _with_error(plan: Plan, results: Results, rises: Callable[[Plan, Results, str, str], Values]) -> Values:

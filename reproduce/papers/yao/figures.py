@@ -4,7 +4,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from reproduce import arms, drawing
-from reproduce.papers.yao.trials import along, attack_frame, each, run, spectrum_frame, sweep
+from reproduce.matching import words
+from reproduce.papers.yao.trials import along, attack_frame, each, matched, run, spectrum_frame, sweep
 from reproduce.results import Results
 from reproduce.study import Plan
 
@@ -23,8 +24,9 @@ def spectrum(plan: Plan, results: Results) -> Drawn | None:
         panel=_panels(plan, frame["network"], frame["moment"].map(MOMENTS)), arm=frame["which"].map(NAMES),
         value=frame["value"].where(frame["which"] > 0, -frame["value"]),
     )  # fmt: skip
-    levels = sorted({str(level).removeprefix("loss-") for level in frame["level"]} - {"final"}, key=float)
-    notes = [f"matched loss: {', '.join(levels)} nats"] if levels else []
+    places = frame[["network", "seed"]].drop_duplicates().itertuples(index=False)
+    found = [at for place in places if (at := matched(plan, results, *place)) is not None]
+    notes = [words(found)] if found else []
     rough = int((~frame["converged"].astype(bool)).sum())
     if rough:
         notes.append(f"{rough} eigenvalue{'s' if rough > 1 else ''} above the declared residual")

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pandas as pd
 
 from reproduce import arms
+from reproduce.matching import Match, match
 from reproduce.papers.yao.problems import SWEEPS, Sweep, key
 from reproduce.results import Results
 from reproduce.study import Measure, Plan, Trial
@@ -58,11 +59,9 @@ def _ends(plan: Plan, name: str) -> tuple[int, int]:
     return batches[0], batches[-1]
 
 
-def matched(plan: Plan, results: Results, name: str, seed: int) -> str | None:
-    """Name of the lowest declared loss level that the runs of a seed reached at every batch size; None without one."""
-    kept = [results.kept(run(plan, name, batch, seed)) for batch in sweep(plan, name).batches]
-    levels = set.intersection(*({level for level in names if level.startswith("loss-")} for names in kept))
-    return min(levels, key=lambda level: float(level.removeprefix("loss-")), default=None)
+def matched(plan: Plan, results: Results, name: str, seed: int) -> Match | None:
+    """The training loss at which the runs of a seed are compared over the batch sizes; None without a common one."""
+    return match(results, [run(plan, name, batch, seed) for batch in sweep(plan, name).batches])
 
 
 def spectrum(plan: Plan, name: str, batch: int, seed: int, weights: str = "final") -> Measure:
@@ -99,9 +98,9 @@ def spectra(plan: Plan, results: Results) -> list[Measure]:
     """`spectrum` of every run at its end, and of the weights at matched loss where there are such."""
     found = [spectrum(plan, *place) for place in each(plan)]
     for name, batch, seed in each(plan):
-        level = matched(plan, results, name, seed)
-        if level is not None:
-            found.append(spectrum(plan, name, batch, seed, level))
+        at = matched(plan, results, name, seed)
+        if at is not None:
+            found.append(spectrum(plan, name, batch, seed, at.weights))
     return found
 
 
@@ -123,8 +122,8 @@ def spectrum_frame(plan: Plan, results: Results) -> pd.DataFrame:
     """
     rows = []
     for name, batch, seed in each(plan):
-        level = matched(plan, results, name, seed)
-        for moment, weights in (("end", "final"), ("matched", level)):
+        at = matched(plan, results, name, seed)
+        for moment, weights in (("end", "final"), ("matched", None if at is None else at.weights)):
             if weights is None:
                 continue
             measure = spectrum(plan, name, batch, seed, weights)

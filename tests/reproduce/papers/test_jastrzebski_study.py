@@ -86,7 +86,7 @@ def test_figure_1_has_norm_and_accuracy_of_every_pair():
     ]  # fmt: skip
     assert len(frame) == 3 * len(GRID.pairs) * 3
     assert [axis.get_yscale() for axis in figure.axes] == ["log", "log", "linear"]
-    assert "matched loss: 0.3 nats" in " ".join(figure._supxlabel.get_text().split())
+    assert "matched loss: 0.30 nats" in " ".join(figure._supxlabel.get_text().split())
 
 
 def test_figure_2_joins_the_pairs():

@@ -91,7 +91,7 @@ def test_the_spectrum_has_the_end_and_matched_loss():
     assert end[end["which"] == 0].set_index("batch")["value"].to_dict() == pytest.approx({b: 0.02 * b for b in BATCHES})
     assert set(frame.loc[frame["moment"] == "matched", "level"]) == {"loss-0.5"}
     note = " ".join(figure._supxlabel.get_text().split())
-    assert "matched loss: 0.5 nats" in note
+    assert "matched loss: 0.50 nats" in note
     assert "24 eigenvalues above the declared residual" in note  # the third of every spectrum
 
 
@@ -190,7 +190,7 @@ def test_the_ledger_can_be_stored(tmp_path, held):
 
 # Runs and measures ----------------------------------------------------------------------------------------------------
 def test_matched_loss_is_the_lowest_that_all_batch_sizes_reached():
-    assert matched(PLAN, made(), "C1", 0) == "loss-0.5"
+    assert matched(PLAN, made(), "C1", 0).weights == "loss-0.5"
     assert matched(PLAN, Study(lambda trial: None), "C1", 0) is None
 
 
