@@ -94,6 +94,8 @@ def against_size(
             curve = frames.band(here, "batch", "value", log=log)
             low, high = (_stretched(curve, side, deviations, log=log) for side in ("low", "high"))
             axis.fill_between(curve["x"], low, high, color=style["color"], alpha=0.15, linewidth=0)
+            if len(curve) == 1:  # of one point a band has no width
+                axis.vlines(curve["x"], low, high, color=style["color"], linewidth=0.8)
             axis.plot(curve["x"], curve["mean"], **style)
             if "bound" in frame:
                 hollow = curve[curve["x"].isin(here.loc[here["bound"].astype(bool), "batch"])]

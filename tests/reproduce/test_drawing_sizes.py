@@ -1,6 +1,7 @@
 """Marks and panels of their own for reported numbers, in figures against the batch size."""
 
 import numpy as np
+import pytest
 from synthetic_arms import footer, sizes
 
 from reproduce import drawing
@@ -58,3 +59,14 @@ def test_a_point_that_is_only_a_bound_is_hollow():
     for line in hollow:
         assert list(line.get_xdata()) == [last]
     assert "at an end of the grid" in [text.get_text() for text in figure.legends[0].texts]
+
+
+def test_the_spread_of_a_lone_point_is_seen():
+    ours, _ = sizes(np.random.default_rng(0), lost=False)
+    first = ours["arm"].iloc[0]
+    ours = ours[(ours["panel"] == "C10, ResNet-20") & ((ours["arm"] != first) | (ours["batch"] == ours["batch"].min()))]
+    figure = drawing.against_size(ours, footer(), y_label="Error (%)")
+    (lines,) = [found for found in figure.axes[0].collections if hasattr(found, "get_segments")]
+    ((_, low), (_, high)) = lines.get_segments()[0]
+    values = ours.loc[ours["arm"] == first, "value"]
+    assert [low, high] == pytest.approx([values.mean() - values.std(), values.mean() + values.std()])

@@ -31,7 +31,8 @@ def errors(plan: Plan, results: Results) -> Drawn | None:
         rows.append({
             "network": setting(plan, name).problem.label, "weight decay": f"{DECAYS[decay]:g}",
             "batch": setting(plan, name).batch(size), "test error (%)": arms.mean_and_spread(found.values()),
-            "reported (N)": reported, "training loss": several(losses), "‖w‖": several(norms),
+            "reported (N)": None if reported is None else str(reported), "training loss": several(losses),
+            "‖w‖": several(norms),
         })  # fmt: skip
     if not rows:
         return None

@@ -165,7 +165,7 @@ def test_the_surface_is_the_one_that_the_caption_names():
 
 def test_the_table_of_errors_has_the_reported_ones():
     _, frame = draw("errors", Pictures())
-    assert frame["reported (N)"].tolist() == [7.37, 11.07, 6.0, 10.19]
+    assert frame["reported (N)"].tolist() == ["7.37", "11.07", "6.0", "10.19"]
     assert frame["test error (%)"].tolist()[0] == "11.00 ± 1.00"
     assert frame["batch"].tolist() == [16, 164, 16, 164]
 
