@@ -208,8 +208,16 @@ def beside(claim: Claim, words: str) -> Claim:
     return replace(claim, rule=f"{claim.rule}{UNJUDGED}{words}") if words else claim
 
 
-def mean_and_spread(values: Iterable[float]) -> str:
-    """`mean ± standard deviation` for a table; a dash where there is nothing, `diverged` where nothing is finite."""
+def mean_and_spread(values: Iterable[float], planned: int | None = None) -> str:
+    """`mean ± standard deviation` for a table; a dash where there is nothing, `diverged` where nothing is finite.
+
+    Args:
+        values: One a seed.
+        planned: How many there are to be; fewer are stated.
+
+    >>> mean_and_spread([1.0, 2.0, 3.0]), mean_and_spread([1.0], planned=3)
+    ('2.00 ± 1.00', '1.00 (n = 1)')
+    """
     given = [value for value in values if value is not None]
     finite = np.array([value for value in given if math.isfinite(value)])
     if not given:
@@ -218,7 +226,8 @@ def mean_and_spread(values: Iterable[float]) -> str:
         return "diverged"
     spread = f" ± {finite.std(ddof=1):.2f}" if len(finite) > 1 else ""
     lost = f" ({len(given) - len(finite)} of {len(given)} diverged)" if len(finite) < len(given) else ""
-    return f"{finite.mean():.2f}{spread}{lost}"
+    fewer = f" (n = {len(given)})" if planned is not None and len(given) < planned else ""
+    return f"{finite.mean():.2f}{spread}{lost}{fewer}"
 
 
 def signed(interval: Interval | None) -> str:

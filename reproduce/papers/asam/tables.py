@@ -32,7 +32,7 @@ def methods(plan: Plan, results: Results) -> Drawn | None:
             rows.append({
                 "network": here(plan, name).problem.label, "method": method,
                 "rho": f"{radius(key):g}" if key is not None and method != "SGD" else ABSENT,
-                "test error (%)": arms.mean_and_spread(values[method].values()),
+                "test error (%)": arms.mean_and_spread(values[method].values(), plan.seeds[name]),
                 "minus SGD": gains["SGD"], "minus SAM": gains["SAM"] if method == "ASAM" else ABSENT,
                 "range of rho (decades)": several(wide.values()),
             })  # fmt: skip
@@ -53,7 +53,7 @@ def grid(plan: Plan, results: Results) -> Drawn | None:
                 if found:
                     rows.append({
                         "network": here(plan, name).problem.label, "method": method, "rho": f"{radius(key):g}",
-                        "test error (%)": arms.mean_and_spread(found.values()) + " ★" * (key == best),
+                        "test error (%)": arms.mean_and_spread(found.values(), plan.seeds[name]) + " ★" * (key == best),
                     })  # fmt: skip
     if not rows:
         return None

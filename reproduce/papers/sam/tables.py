@@ -22,13 +22,15 @@ def methods(plan: Plan, results: Results) -> Drawn | None:
     """Test error of SGD, of SGD for twice the epochs and of SAM, under the reported ones."""
     rows = []
     for name in compares(plan):
-        key = chosen(plan, results, name)
+        key, planned = chosen(plan, results, name), plan.seeds[name]
         sgd, longer, sam = (errors(plan, results, name, arm) for arm in (SGD, LONG, key))
         if not (sgd or longer or sam):
             continue
         rows.append({
-            "network": setting(plan, name).problem.label, "source": "ours", "SGD": arms.mean_and_spread(sgd.values()),
-            "SGD, twice the epochs": arms.mean_and_spread(longer.values()), "SAM": arms.mean_and_spread(sam.values()),
+            "network": setting(plan, name).problem.label, "source": "ours",
+            "SGD": arms.mean_and_spread(sgd.values(), planned),
+            "SGD, twice the epochs": arms.mean_and_spread(longer.values(), planned),
+            "SAM": arms.mean_and_spread(sam.values(), planned),
             "rho": f"{radius(key):g}" if key is not None else ABSENT,
             "SAM − SGD": arms.signed(arms.compared(sam, sgd)),
             "SAM − SGD, twice": arms.signed(arms.compared(sam, longer)),
@@ -50,14 +52,16 @@ def grid(plan: Plan, results: Results) -> Drawn | None:
     """Test error at every rho and m."""
     rows = []
     for name in compares(plan):
-        here, best = setting(plan, name), chosen(plan, results, name)
+        here, best, planned = setting(plan, name), chosen(plan, results, name), plan.seeds[name]
         for group in (None, *reversed(here.groups)):
             found = {key: errors(plan, results, name, key) for key in here.keys(group)}
             if not any(found.values()):
                 continue
             row = {"network": here.problem.label, "m": f"{here.batch} (whole batch)" if group is None else str(group)}
             for key, values in found.items():
-                row[f"rho {radius(key):g}"] = arms.mean_and_spread(values.values()) + " ★" * (key == best)
+                row[f"rho {radius(key):g}"] = arms.mean_and_spread(values.values(), plan.seeds[name]) + " ★" * (
+                    key == best
+                )
             rows.append(row)
     if not rows:
         return None

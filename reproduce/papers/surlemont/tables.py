@@ -30,7 +30,7 @@ def accuracy(plan: Plan, results: Results) -> Drawn | None:
         by = {method: here[here["method"] == method].set_index("seed") for method in METHODS}
         row = {"optimizer": optimizer, "batch": batch}
         row |= {
-            METHODS[method]: _so_far(plan, str(optimizer), arms.mean_and_spread(part["accuracy"]), len(part))
+            METHODS[method]: arms.mean_and_spread(part["accuracy"], plan.seeds[str(optimizer)])
             for method, part in by.items()
         }
         for method in (SAM, ASAM):
