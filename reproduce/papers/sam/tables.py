@@ -59,9 +59,7 @@ def grid(plan: Plan, results: Results) -> Drawn | None:
                 continue
             row = {"network": here.problem.label, "m": f"{here.batch} (whole batch)" if group is None else str(group)}
             for key, values in found.items():
-                row[f"rho {radius(key):g}"] = arms.mean_and_spread(values.values(), plan.seeds[name]) + " ★" * (
-                    key == best
-                )
+                row[f"rho {radius(key):g}"] = arms.mean_and_spread(values.values(), planned) + " ★" * (key == best)
             rows.append(row)
     if not rows:
         return None
