@@ -27,14 +27,19 @@ class Match:
     high: float
 
 
-def match(results: Results, runs: Sequence[Trial]) -> Match | None:
+def match(results: Results, groups: Sequence[Sequence[Trial]]) -> Match | None:
     """Of the levels that all runs have passed, that at which their losses lie closest; None without a common one.
 
     Closest is the least ratio of the highest loss to the lowest; of equals it is the lowest level. A run that learns
     much between two looks is far below a level when it is first seen there, so the lowest common level can compare
     quite unequal losses.
+
+    Args:
+        results: What has been run.
+        groups: The runs that are compared, a group a seed; groups of which a run is missing do not count yet.
     """
-    kept = [results.kept(run) for run in runs]
+    whole = [group for group in groups if all(results.run(run) is not None for run in group)]
+    kept = [results.kept(run) for group in whole for run in group]
     if not kept:
         return None
     found = []
@@ -47,7 +52,7 @@ def match(results: Results, runs: Sequence[Trial]) -> Match | None:
 
 
 def words(matches: Sequence[Match]) -> str:
-    """For a footer: the losses that are compared, over several groups of runs.
+    """For a footer: the losses that are compared, of one network or several.
 
     >>> words([Match("loss-1.0", 1.0, 0.912, 0.99), Match("loss-0.5", 0.5, 0.42, 0.5)])
     'matched loss: 0.91 to 0.99 and 0.42 to 0.50 nats'

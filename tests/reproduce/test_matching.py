@@ -6,8 +6,10 @@ from reproduce.matching import Match, match, words
 
 
 def chosen(*kept):
-    results = SimpleNamespace(kept=lambda run: {f"loss-{level}": {"loss": loss} for level, loss in run.items()})
-    return match(results, kept)
+    results = SimpleNamespace(
+        kept=lambda run: {f"loss-{level}": {"loss": loss} for level, loss in run.items()}, run=lambda run: run or None
+    )
+    return match(results, [[run] for run in kept])
 
 
 def test_the_closest_losses_are_compared_and_not_the_lowest_level():
@@ -22,7 +24,7 @@ def test_of_equals_it_is_the_lowest_level():
 def test_only_what_all_have_passed_counts():
     assert chosen({"1.0": 0.9, "0.5": 0.5}, {"1.0": 0.95}).weights == "loss-1.0"
     assert chosen({"1.0": 0.9}, {"0.5": 0.4}) is None
-    assert chosen({"1.0": 0.9}, {}) is None
+    assert chosen({"1.0": 0.9}, {}).level == 1.0  # the other has not been run yet
     assert match(SimpleNamespace(), []) is None
 
 

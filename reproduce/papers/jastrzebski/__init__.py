@@ -25,7 +25,7 @@ def _notes(plan: Plan) -> list[str]:
         "stated number of epochs, or the budget ends. All pairs have the same budget in epochs, as runs of one ratio "
         "should go through the same states epoch by epoch.",
         "A small ratio ends at another training loss than a large one, and the curvature of cross-entropy depends on "
-        "that loss. The reading at matched loss sets it apart: of the levels that all runs of a seed passed, that at "
+        "that loss. The reading at matched loss sets it apart: of the levels that all runs passed, that at "
         "which their losses, looked at once an epoch, lie closest. Until a review of the laptop runs it was the "
         "lowest.",
         "The paper's validation accuracy is that on the test examples here; nothing is chosen on them.",

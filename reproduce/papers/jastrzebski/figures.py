@@ -95,15 +95,14 @@ def equal_ratios(plan: Plan, results: Results) -> Drawn | None:
 
 
 def _matched(plan: Plan, results: Results, found: pd.DataFrame) -> list[str]:
-    places = found[["network", "seed"]].drop_duplicates().itertuples(index=False)
-    known = [at for place in places if (at := trials.matched(plan, results, *place)) is not None]
+    known = [at for name in found["network"].unique() if (at := trials.matched(plan, results, str(name))) is not None]
     return [words_of(known)] if known else []
 
 
 def _collapsed(found: pd.DataFrame) -> list[str]:
     count = int(found["collapsed"].sum())
     runs = f"{count} run{'s' * (count > 1)}"
-    return [f"{runs} ended {trials.COLLAPSE:g} points of test accuracy or more below their best"] * (count > 0)
+    return [f"{runs} ended {trials.COLLAPSE:g} points of training accuracy or more below their best"] * (count > 0)
 
 
 def _footer(plan: Plan, results: Results, frame: pd.DataFrame, *notes: str) -> drawing.Footer:

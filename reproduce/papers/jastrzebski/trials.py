@@ -19,7 +19,7 @@ LOW, HIGH, POINTS = -1.0, 2.0, 31
 """The paper's line, and where it is looked at."""
 MOMENTS = ("end", "matched")
 COLLAPSE = 5.0
-"""Points of test accuracy below its best at which a run counts as having collapsed on the way."""
+"""Points of training accuracy below its best at which a run counts as having collapsed on the way."""
 
 
 def grid(plan: Plan, name: str) -> Grid:
@@ -71,9 +71,10 @@ def every(plan: Plan) -> list[Trial]:
     return [run(plan, *place) for place in each(plan)]
 
 
-def matched(plan: Plan, results: Results, name: str, seed: int) -> Match | None:
-    """The training loss at which the runs of a seed are compared over the pairs; None without a common one."""
-    return match(results, [run(plan, name, pair, seed) for pair in grid(plan, name).pairs])
+def matched(plan: Plan, results: Results, name: str) -> Match | None:
+    """The training loss at which the runs of a network are compared over the pairs; None without a common one."""
+    pairs = grid(plan, name).pairs
+    return match(results, [[run(plan, name, pair, seed) for pair in pairs] for seed in range(plan.seeds[name])])
 
 
 def norm(plan: Plan, name: str, pair: Pair, seed: int, weights: str = "final") -> Measure:
@@ -101,7 +102,7 @@ def norms(plan: Plan, results: Results, pairs: Sequence[str] = ("pairs",)) -> li
     found = []
     for place in dict.fromkeys(place for which in pairs for place in each(plan, which)):
         found += [norm(plan, *place), evaluation(plan, *place)]
-        at = matched(plan, results, place[0], place[2])
+        at = matched(plan, results, place[0])
         if at is not None:
             found.append(norm(plan, *place, at.weights))
     return found
@@ -122,15 +123,15 @@ def frame(plan: Plan, results: Results) -> pd.DataFrame:
     """One row a run that has been measured: what it came to.
 
     Columns network, rate, batch, ratio, seed, end and matched (largest eigenvalue at the end and at matched loss),
-    accuracy (test, %), loss (training), and collapsed: whether it lost `COLLAPSE` points on the way. NaN where the run
-    diverged or there is no such number.
+    accuracy (test, %), loss (training), and collapsed: whether its training accuracy ended `COLLAPSE` points below its
+    best. NaN where the run diverged or there is no such number.
     """
     rows = []
     for name, pair, seed in each(plan):
         trial = run(plan, name, pair, seed)
         if results.run(trial) is None:
             continue
-        lost, moment = results.diverged(trial), matched(plan, results, name, seed)
+        lost, moment = results.diverged(trial), matched(plan, results, name)
         place = {"network": name, "rate": pair[0], "batch": pair[1], "ratio": pair[0] / pair[1], "seed": seed}
         told = evaluation(plan, name, pair, seed)
         values = {
@@ -153,7 +154,7 @@ def _collapsed(results: Results, trial: Trial) -> bool:
     curves = results.curves(trial)
     if curves is None:
         return False
-    values = 100 * curves.loc[curves["metric"] == "test_accuracy", "value"]
+    values = 100 * curves.loc[curves["metric"] == "train_accuracy", "value"]
     return bool(len(values) and values.max() - values.iloc[-1] >= COLLAPSE)
 
 

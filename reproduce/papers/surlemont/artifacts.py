@@ -73,7 +73,7 @@ ARTIFACTS = (
     Artifact(
         "matched", "Sharpness at the largest batch at matched training loss",
         "Weights of the moment at which the loss on the fixed training sample first fell below a level that all "
-        "methods of a seed passed, of several that at which their losses lie closest: their range is in the table. "
+        "of these runs passed, of several that at which their losses lie closest: their range is in the table. "
         "Ratios are geometric means over seeds. A method that merely lowers the loss less is not flatter here.",
         "table", candidates, measures, tables.at_matched_loss, following,
     ),

@@ -100,17 +100,16 @@ MATCHED = (BOX, BALL, ADAPTIVE, TOP)
 
 def levels(plan: Plan, results: Results) -> dict[tuple[str, int], tuple[Match, dict[Cell, Trial]]]:
     """(Optimizer, seed) -> the loss at which the largest batch is compared over the methods, and cell -> run."""
-    found = {}
+    found: dict[tuple[str, int], tuple[Match, dict[Cell, Trial]]] = {}
     runs = settled(plan, results)
     for network in plan.networks:
         here = [Cell(network, method, problem(plan, network).batches[-1]) for method in PASSES]
         if not all(cell in runs for cell in here):
             continue
-        for seed in range(plan.seeds[network]):
-            of_seed = {cell: runs[cell][seed] for cell in here}
-            common = match(results, list(of_seed.values()))
-            if common is not None:
-                found[network, seed] = common, of_seed
+        seeds = [{cell: runs[cell][seed] for cell in here} for seed in range(plan.seeds[network])]
+        common = match(results, [list(of_seed.values()) for of_seed in seeds])
+        if common is not None:
+            found |= {(network, seed): (common, of_seed) for seed, of_seed in enumerate(seeds)}
     return found
 
 

@@ -19,7 +19,7 @@ def _notes(plan: Plan) -> list[str]:
         "The learning rate is one for all batch sizes and the epochs are the same, so a large batch takes fewer steps "
         "and ends at a higher training loss. Curvature depends on that loss, which the reading at matched loss sets "
         "apart. The loss is looked at a few times an epoch, so a run can be well below a level when it is first seen "
-        "there: of the levels that all runs of a seed passed it is that at which their losses lie closest, and the "
+        "there: of the levels that all runs passed it is that at which their losses lie closest, and the "
         "figure states their range. Until a review of the laptop runs it was the lowest level.",
         "BatchNorm has the running averages of training in every measure, so the Hessian does not see that a step "
         "changes them.",

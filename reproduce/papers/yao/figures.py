@@ -24,8 +24,7 @@ def spectrum(plan: Plan, results: Results) -> Drawn | None:
         panel=_panels(plan, frame["network"], frame["moment"].map(MOMENTS)), arm=frame["which"].map(NAMES),
         value=frame["value"].where(frame["which"] > 0, -frame["value"]),
     )  # fmt: skip
-    places = frame[["network", "seed"]].drop_duplicates().itertuples(index=False)
-    found = [at for place in places if (at := matched(plan, results, *place)) is not None]
+    found = [at for name in frame["network"].unique() if (at := matched(plan, results, str(name))) is not None]
     notes = [words(found)] if found else []
     rough = int((~frame["converged"].astype(bool)).sum())
     if rough:

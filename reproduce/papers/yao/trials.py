@@ -59,9 +59,10 @@ def _ends(plan: Plan, name: str) -> tuple[int, int]:
     return batches[0], batches[-1]
 
 
-def matched(plan: Plan, results: Results, name: str, seed: int) -> Match | None:
-    """The training loss at which the runs of a seed are compared over the batch sizes; None without a common one."""
-    return match(results, [run(plan, name, batch, seed) for batch in sweep(plan, name).batches])
+def matched(plan: Plan, results: Results, name: str) -> Match | None:
+    """The training loss at which the runs of a network are compared over batch sizes; None without a common one."""
+    batches = sweep(plan, name).batches
+    return match(results, [[run(plan, name, batch, seed) for batch in batches] for seed in range(plan.seeds[name])])
 
 
 def spectrum(plan: Plan, name: str, batch: int, seed: int, weights: str = "final") -> Measure:
@@ -98,7 +99,7 @@ def spectra(plan: Plan, results: Results) -> list[Measure]:
     """`spectrum` of every run at its end, and of the weights at matched loss where there are such."""
     found = [spectrum(plan, *place) for place in each(plan)]
     for name, batch, seed in each(plan):
-        at = matched(plan, results, name, seed)
+        at = matched(plan, results, name)
         if at is not None:
             found.append(spectrum(plan, name, batch, seed, at.weights))
     return found
@@ -122,7 +123,7 @@ def spectrum_frame(plan: Plan, results: Results) -> pd.DataFrame:
     """
     rows = []
     for name, batch, seed in each(plan):
-        at = matched(plan, results, name, seed)
+        at = matched(plan, results, name)
         for moment, weights in (("end", "final"), ("matched", None if at is None else at.weights)):
             if weights is None:
                 continue

@@ -190,8 +190,8 @@ def test_the_ledger_can_be_stored(tmp_path, held):
 
 # Runs and measures ----------------------------------------------------------------------------------------------------
 def test_matched_loss_is_the_lowest_that_all_batch_sizes_reached():
-    assert matched(PLAN, made(), "C1", 0).weights == "loss-0.5"
-    assert matched(PLAN, Study(lambda trial: None), "C1", 0) is None
+    assert matched(PLAN, made(), "C1").weights == "loss-0.5"
+    assert matched(PLAN, Study(lambda trial: None), "C1") is None
 
 
 def test_the_most_negative_eigenvalue_is_looked_for_at_the_end_alone():
