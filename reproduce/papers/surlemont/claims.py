@@ -34,10 +34,11 @@ def every_claim(plan: Plan, results: Results) -> list[Claim]:
 
 
 def _values(found: pd.DataFrame, name: str, method: str, batch: int, column: str) -> dict[int, float]:
-    """Seed -> one number of a cell's final runs."""
+    """Seed -> one number of a cell's final runs, NaN where a run diverged; what has not been measured is absent."""
     if found.empty:
         return {}
     here = found[(found["optimizer"] == name) & (found["method"] == method) & (found["batch"] == batch)]
+    here = here[here[column].notna() | here.get("diverged", False)]
     return {int(seed): float(value) for seed, value in zip(here["seed"], here[column], strict=True)}
 
 

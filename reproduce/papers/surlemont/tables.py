@@ -139,7 +139,7 @@ def settings(plan: Plan, results: Results) -> Drawn | None:
     """The rate and rho chosen for every cell, and the power of the batch with which the best rate grows."""
     best = best_rates(plan, results).set_index(["optimizer", "method", "batch"])
     fitted = {
-        (row.optimizer, row.method): f"{row.power:.2f} [{row.low:.2f}, {row.high:.2f}]".replace("-", "−")
+        (row.optimizer, row.method): f"{row.power:.2f}{_bounds(row.low, row.high)}".replace("-", "−")
         for row in powers(plan, results).itertuples()
     }
     rows: list[dict[str, object]] = []
@@ -163,6 +163,10 @@ def settings(plan: Plan, results: Results) -> Drawn | None:
         return None
     frame = pd.DataFrame(rows)
     return drawing.plain_table(frame), frame
+
+
+def _bounds(low: float, high: float) -> str:
+    return f" [{low:.2f}, {high:.2f}]" if math.isfinite(high - low) else ""
 
 
 def _several(values: Iterable[float]) -> str:

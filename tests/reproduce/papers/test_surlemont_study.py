@@ -364,6 +364,16 @@ def test_the_claims_are_judged_by_what_was_measured(tmp_path):
     assert read_claims(tmp_path / "claims.json") == list(found.values())
 
 
+def test_what_has_not_been_measured_yet_has_not_diverged():
+    class Unmeasured(Made):
+        def measured(self, wanted):
+            return None if wanted.kind == "ball" else super().measured(wanted)
+
+    found = judged(STUDY, PLAN, Unmeasured())["surlemont-flatter-ball-sgd-sam"]
+    assert (found.verdict, found.n_seeds) == ("not run", 0)
+    assert "diverged" not in found.rule
+
+
 def test_nothing_is_claimed_before_anything_has_run():
     found = judged(STUDY, PLAN, Made(absent=lambda trial: True))
     assert {claim.verdict for claim in found.values()} == {"not run"}
