@@ -1,10 +1,12 @@
-"""The batches over which a measure of a training is taken."""
+"""The batches over which a measure of a training is taken.
+
+A trainer is `Any` here: the attributes that are asked for are bound when it is built, where no type checker sees them.
+"""
 
 import math
 from collections.abc import Iterable
 from typing import Any
 
-import pytorch_lightning as pl
 from lightning_fabric.utilities.data import sized_len
 
 from bsgap.errors import UsageError
@@ -12,12 +14,12 @@ from bsgap.measures.batches import Batches, examples_in, listed, read
 from bsgap.measures.vectors import PROBE
 
 
-def gives_batches(trainer: pl.Trainer) -> bool:
+def gives_batches(trainer: Any) -> bool:
     """Whether the data module has batches for measures, as bsgap's have."""
     return callable(getattr(getattr(trainer, "datamodule", None), "batches", None))
 
 
-def training_batches(trainer: pl.Trainer, source: Iterable[Any] | None = None, examples: int | None = None) -> Batches:
+def training_batches(trainer: Any, source: Iterable[Any] | None = None, examples: int | None = None) -> Batches:
     """The batches over which a measure of a training is taken, of fixed composition.
 
     They are `source` if given; else what the data module gives for measures (`datamodule.batches("train")`, as bsgap's
@@ -36,18 +38,18 @@ def training_batches(trainer: pl.Trainer, source: Iterable[Any] | None = None, e
     if source is not None:
         return listed(read(source, examples))
     if gives_batches(trainer):
-        data: Any = trainer.datamodule  # type: ignore[attr-defined]
-        if trainer.fast_dev_run:  # type: ignore[attr-defined]
+        data: Any = trainer.datamodule
+        if trainer.fast_dev_run:
             examples = min(examples or PROBE, PROBE)
         every = examples is None or examples >= getattr(data, "n_train", math.inf)
         return listed(data.batches("train", examples=None if every else examples))
     check_loader(trainer, examples)
-    few = trainer.fast_dev_run or trainer.overfit_batches  # type: ignore[attr-defined]
+    few = trainer.fast_dev_run or trainer.overfit_batches
     loader: Any = trainer.train_dataloader
     return listed(read(loader, examples, int(trainer.num_training_batches) if few else None))
 
 
-def check_loader(trainer: pl.Trainer, examples: int | None) -> None:
+def check_loader(trainer: Any, examples: int | None) -> None:
     """Refuse a training loader that cannot give the batches of a measure.
 
     Raises:
@@ -55,18 +57,18 @@ def check_loader(trainer: pl.Trainer, examples: int | None) -> None:
     """
     if trainer.world_size > 1:
         raise UsageError("with several devices the training loader has a share of the data: give `batches`.")
-    if examples is None and not trainer.fast_dev_run and sized_len(trainer.train_dataloader) is None:  # type: ignore[attr-defined]
+    if examples is None and not trainer.fast_dev_run and sized_len(trainer.train_dataloader) is None:
         raise UsageError(
             "the training loader does not say how many batches it has, so it may have no end: give `examples`, how many"
             " to measure over, or `batches`."
         )
 
 
-def known_examples(trainer: pl.Trainer, source: Iterable[Any] | None) -> int | None:
+def known_examples(trainer: Any, source: Iterable[Any] | None) -> int | None:
     """How many examples `training_batches` would give, as far as that can be said without reading a loader."""
     if source is not None:
         return examples_in(listed(source)) if isinstance(source, list | tuple) else None
     if gives_batches(trainer):
-        stated = getattr(trainer.datamodule, "n_train", None)  # type: ignore[attr-defined]
+        stated = getattr(trainer.datamodule, "n_train", None)
         return stated if isinstance(stated, int) else None
     return sized_len(getattr(trainer.train_dataloader, "dataset", None))

@@ -1,4 +1,4 @@
-"""What the study asks, and the rule by which each answer is judged, declared before anything was measured."""
+"""What the study asks, and the rule by which each answer is judged; the notes name what was changed after a look."""
 
 import pandas as pd
 
