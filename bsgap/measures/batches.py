@@ -1,7 +1,7 @@
 """The data of a measurement: a fixed list of batches, so that every pass sees the same examples."""
 
 import copy
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
@@ -21,8 +21,12 @@ def listed(batches: Iterable[Any]) -> Batches:
     """`batches` as a checked list of pairs; anything but a list or tuple (a DataLoader, say) is read once.
 
     Raises:
-        UsageError: There is no batch, a batch is no pair `(inputs, targets)`, or one has no example.
+        UsageError: `batches` is no iterable of batches, there is none, one is no pair `(inputs, targets)` or is empty.
     """
+    if not isinstance(batches, Iterable) or isinstance(batches, Tensor | str | Mapping):
+        raise UsageError(
+            f"batches must be a list of pairs (inputs, targets) or a DataLoader, got {type(batches).__name__}."
+        )
     fixed = batches if isinstance(batches, list | tuple) else read(batches)
     if not fixed:
         raise UsageError("batches is empty: a measurement needs at least one batch (inputs, targets).")

@@ -45,7 +45,12 @@ def untouched(model: nn.Module) -> Iterator[None]:
     Kept: each parameter's data (the very storage), `.grad` and `requires_grad`, the buffers, the mode of every
     submodule, and the state of Python's, NumPy's, torch's and CUDA's generators. Inside, buffers are copies, so they
     may be written to; weights are to be changed by giving a parameter other `.data`, not in place.
+
+    Raises:
+        UsageError: `model` is no module.
     """
+    if not isinstance(model, nn.Module):
+        raise UsageError(f"model must be a torch.nn.Module, got {type(model).__name__}.")
     modules = list(model.modules())
     modes = [module.training for module in modules]
     parameters = [(p, p.data, p.grad, p.requires_grad) for p in model.parameters()]

@@ -48,3 +48,14 @@ def test_a_loss_that_is_a_sum_is_refused_in_one_line():
             measure(model, batches, loss=total)
         assert "\n" not in str(error.value)
         measure(model, batches, loss=functools.partial(cross_entropy, label_smoothing=0.1))
+
+
+@pytest.mark.parametrize("given", [None, 3, torch.randn(9, 5), "train", {"x": 1}])
+def test_what_is_no_list_of_batches_is_refused_in_one_line(given):
+    with pytest.raises(UsageError, match=r"batches must be a list of pairs .* got \w+\.$"):
+        top_eigenvalues(nn.Linear(5, 3), given)
+
+
+def test_what_is_no_module_is_refused_in_one_line():
+    with pytest.raises(UsageError, match=r"model must be a torch.nn.Module, got function\.$"):
+        top_eigenvalues(lambda inputs: inputs, [(torch.randn(9, 5), torch.randint(0, 3, (9,)))])
