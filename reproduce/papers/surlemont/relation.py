@@ -15,8 +15,10 @@ from reproduce.results import Results
 from reproduce.study import Plan
 
 
-def vertex(rates: Sequence[float], scores: Sequence[float]) -> float:
+def vertex(rates: Sequence[float], scores: Sequence[float], at: int | None = None) -> float:
     """The rate at which the parabola through the best candidate and its two neighbours is highest, in log rate.
+
+    `at` is the best candidate's position, by default that of the first highest score.
 
     At the end of the grid, or where a neighbour diverged or has less than half of its score, which is no slope but a
     collapse, it is the best candidate itself.
@@ -26,7 +28,7 @@ def vertex(rates: Sequence[float], scores: Sequence[float]) -> float:
     >>> vertex([1, 4, 16], [0.9, 0.75, 0.5])
     1
     """
-    at = int(np.argmax(scores))
+    at = int(np.argmax(scores)) if at is None else at
     near = [at - 1, at, at + 1]
     if near[0] < 0 or near[2] >= len(rates) or min(scores[index] for index in near) < scores[at] / 2:
         return rates[at]
@@ -44,13 +46,14 @@ def best_rates(plan: Plan, results: Results) -> pd.DataFrame:
     for cell in cells(plan):
         settings = rates(plan, results, cell)
         scores = [score(plan, results, cell, setting) for setting in settings]
-        known = [found[0] for found in scores if found is not None]
-        if len(known) < len(settings) or not any(map(math.isfinite, known)):
+        known = [found for found in scores if found is not None]
+        if len(known) < len(settings) or not any(math.isfinite(accuracy) for accuracy, _ in known):
             continue
+        at = known.index(max(known))  # of equal accuracies as `choice.best` decides
         grid = [setting.rate for setting in settings]
         rows.append({
             "optimizer": cell.network, "method": cell.method, "batch": cell.batch, "seed": SEED,
-            "rate": vertex(grid, known), "edge": int(np.argmax(known)) in (0, len(grid) - 1),
+            "rate": vertex(grid, [accuracy for accuracy, _ in known], at), "edge": at in (0, len(grid) - 1),
         })  # fmt: skip
     return pd.DataFrame(rows, columns=["optimizer", "method", "batch", "seed", "rate", "edge"])
 

@@ -235,6 +235,26 @@ def test_bounds_are_no_values():
     assert power(PLAN, Made(), "SGD", PLAIN) is None
 
 
+class Tied(Made):
+    """The two lowest rates have one best accuracy, the second of them the lower loss."""
+
+    def accuracy(self, trial):
+        return {0.01: 80.0, 0.04: 80.0, 0.16: 70.0, 0.64: 60.0}[place(trial)[3]]
+
+    def _made(self, trial):
+        rows = super()._made(trial)
+        rows.loc[rows["metric"] == "validation_loss", "value"] = abs(place(trial)[3] - 0.04)
+        return rows
+
+
+def test_of_two_equal_accuracies_choice_and_relation_take_the_same():
+    at, results = replace(plan(STUDY, "laptop"), networks=("SGD",)), Tied()
+    assert chosen(at, results, Cell("SGD", PLAIN, 32)).rate == 0.04
+    best = best_rates(at, results)
+    assert not best["edge"].any()  # the lowest rate as good is no bound
+    assert best["rate"].tolist() == pytest.approx([0.02] * len(best))
+
+
 # The frames -----------------------------------------------------------------------------------------------------------
 def test_equal_gradients_are_half_the_epochs_of_sam():
     found = ends(PLAN, Made()).set_index(["optimizer", "method", "batch", "seed"])
