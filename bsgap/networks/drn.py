@@ -105,7 +105,7 @@ class DRN(nn.Module):
         """
         features = self.features(inputs)
         if not self.segmentation:
-            return self.output(features.mean((2, 3), keepdim=True)).flatten(1)
+            return self.output(nn.functional.avg_pool2d(features, features.shape[2:])).flatten(1)
         enlarged = nn.functional.interpolate(
             self.output(features), scale_factor=STRIDE, mode="bilinear", align_corners=False
         )

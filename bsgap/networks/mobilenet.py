@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from bsgap.errors import UsageError
-from bsgap.networks.blocks import normalised
+from bsgap.networks.blocks import GlobalAverage, normalised
 from bsgap.networks.initialisation import he_normal
 from bsgap.networks.sizes import image_shape, is_small
 
@@ -99,7 +99,7 @@ class MobileNetV2(nn.Module):
                 inputs = outputs
         last = divisible(1280 * max(1.0, width))
         layers += [*normalised(inputs, last, 1), nn.ReLU6(inplace=True)]
-        self.features = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        self.features = nn.Sequential(*layers, GlobalAverage())
         self.dropout = nn.Dropout(dropout)
         self.classifier = nn.Linear(last, classes)
         he_normal(self, self.classifier)

@@ -6,7 +6,16 @@ from typing import Literal, get_args
 from torch import Tensor, nn
 
 from bsgap.errors import UsageError
-from bsgap.networks.blocks import PaddedShortcut, Residual, basic_block, bottleneck, normalised, projection, silence
+from bsgap.networks.blocks import (
+    GlobalAverage,
+    PaddedShortcut,
+    Residual,
+    basic_block,
+    bottleneck,
+    normalised,
+    projection,
+    silence,
+)
 from bsgap.networks.initialisation import he_normal
 from bsgap.networks.sizes import image_shape, is_small, scaled
 
@@ -78,7 +87,7 @@ class CifarResNet(nn.Module):
                 stride = 2 if channels > 16 and block == 0 else 1
                 layers.append(block_of(inputs, outputs, stride))
                 inputs = outputs
-        self.features = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        self.features = nn.Sequential(*layers, GlobalAverage())
         self.classifier = nn.Linear(inputs, classes)
         he_normal(self, self.classifier)
         if zero_gamma:
@@ -140,7 +149,7 @@ class ResNet(nn.Module):
                 stride = 2 if stage > 0 and block == 0 else 1
                 layers.append((bottleneck if bottlenecks else _projected)(inputs, outputs, stride))
                 inputs = 4 * outputs if bottlenecks else outputs
-        self.features = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        self.features = nn.Sequential(*layers, GlobalAverage())
         self.classifier = nn.Linear(inputs, classes)
         he_normal(self, self.classifier)
         if zero_gamma:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from bsgap.errors import UsageError
+from bsgap.networks.blocks import GlobalAverage
 from bsgap.networks.initialisation import he_normal
 from bsgap.networks.sizes import image_shape, scaled
 
@@ -91,7 +92,7 @@ class WideResNet(nn.Module):
                 layers.append(PreActivated(inputs, outputs, 2 if stage > 0 and block == 0 else 1))
                 inputs = outputs
         layers += [nn.BatchNorm2d(inputs), nn.ReLU(inplace=True)]
-        self.features = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        self.features = nn.Sequential(*layers, GlobalAverage())
         self.classifier = nn.Linear(inputs, classes)
         he_normal(self, self.classifier)
         if zero_gamma:

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from bsgap.networks.blocks import PaddedShortcut, Residual, basic_block, normalised, projection
+from bsgap.networks.blocks import GlobalAverage, PaddedShortcut, Residual, basic_block, normalised, projection
 
 
 @pytest.mark.parametrize(
@@ -15,12 +15,28 @@ def test_padding_keeps_the_size_over_the_stride(kernel, stride, dilation, side):
     assert norm(convolution(torch.rand(2, 2, side, side))).shape == (2, 4, -(-side // stride), -(-side // stride))
 
 
-def test_option_a_takes_every_second_pixel_and_adds_zeros():
-    images = torch.rand(2, 3, 6, 6)
+@pytest.mark.parametrize("side", [5, 6])
+def test_option_a_takes_every_second_pixel_and_adds_zeros(side):
+    images = torch.rand(2, 3, side, side)
     out = PaddedShortcut(extra=3, stride=2)(images)
-    assert torch.equal(out[:, :3], nn.functional.avg_pool2d(images, 1, stride=2))
+    assert torch.equal(out[:, :3], images[:, :, ::2, ::2])
     assert out.shape == (2, 6, 3, 3)
     assert torch.count_nonzero(out[:, 3:]) == 0
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("layer", [GlobalAverage(), PaddedShortcut(extra=1, stride=2)], ids=["average", "option A"])
+def test_gradients_of_both_orders_are_right_and_keep_the_layout(layer, layout):
+    images = torch.randn(2, 3, 5, 4, dtype=torch.float64).to(memory_format=layout).requires_grad_()
+    assert torch.autograd.gradcheck(layer, images)
+    assert torch.autograd.gradgradcheck(layer, images)
+    (gradient,) = torch.autograd.grad(layer(images).square().sum(), images)
+    assert gradient.is_contiguous(memory_format=layout)
+
+
+def test_the_global_average_is_the_mean_over_positions():
+    images = torch.randn(3, 5, 7, 4, dtype=torch.float64)
+    assert torch.allclose(GlobalAverage()(images), images.mean((2, 3)), rtol=1e-14)
 
 
 def test_option_b_projects_only_where_the_shape_changes():

@@ -40,7 +40,7 @@ def test_cifar_depth_counts_the_layers_with_weights(depth):
 def test_cifar_maps_are_32_16_and_8_pixels_with_two_padded_shortcuts():
     network = CifarResNet(8)
     maps = [torch.rand(1, 3, 32, 32)]
-    for layer in network.features[:-2]:
+    for layer in network.features[:-1]:
         maps.append(layer(maps[-1]))
     assert [tuple(map_.shape[1:]) for map_ in maps[-3:]] == [(16, 32, 32), (32, 16, 16), (64, 8, 8)]
     assert sum(isinstance(layer, PaddedShortcut) for layer in network.modules()) == 2

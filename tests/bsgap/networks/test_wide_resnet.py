@@ -40,7 +40,7 @@ def test_depth_counts_the_convolutions_with_the_shortcuts(depth):
 
 def test_maps_are_32_16_and_8_pixels_of_k_times_the_channels():
     maps = [torch.rand(1, 3, 32, 32)]
-    for layer in WideResNet(10, 3).features[:-2]:
+    for layer in WideResNet(10, 3).features[:-1]:
         maps.append(layer(maps[-1]))
     shapes = [tuple(map_.shape[1:]) for map_ in maps[1:5]]
     assert shapes == [(16, 32, 32), (48, 32, 32), (96, 16, 16), (192, 8, 8)]
