@@ -37,6 +37,11 @@ def _notes(plan: Plan) -> list[str]:
         notes.append(
             "BatchNorm takes its statistics over a part of the batch, as in the study of SAM, whose runs these are."
         )
+    if plan.scale == "laptop":
+        notes.append(
+            "At laptop scale the grids began at 0.05 and 0.5 until the runs of them had done best there; what is below "
+            "was added then."
+        )
     if plan.scale == "demo":
         notes.append("The digits are neither cropped nor mirrored.")
     few = [name for name in plan.networks if plan.seeds[name] < MIN_SEEDS]

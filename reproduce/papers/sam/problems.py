@@ -132,7 +132,7 @@ WORDS = {
     "gpu": ("ResNet-20 on CIFAR-10", "ResNet-20 on CIFAR-10, cropped and mirrored (analogue)"),
 }
 """Scale -> label and words of the analogue of WRN-28-10, which SAM and ASAM share."""
-RADII = {"demo": (0.05, 0.1, 0.2), "laptop": (0.05, 0.1, 0.2, 0.5), "gpu": (0.05, 0.1, 0.2, 0.5)}
+RADII = {"demo": (0.05, 0.1, 0.2), "laptop": GRID, "gpu": (0.05, 0.1, 0.2, 0.5)}
 """Scale -> rho of SAM on it."""
 
 SETTINGS: Settings = {
