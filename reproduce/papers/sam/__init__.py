@@ -40,8 +40,8 @@ def _notes(plan: Plan) -> list[str]:
         )
     if plan.scale == "laptop":
         notes.append(
-            "At laptop scale the grid of rho began at 0.05 until the runs of it had done best there; 0.01 and 0.02, which "
-            "are in the paper's grid, were added then."
+            "At laptop scale the grid of rho began at 0.05 until its runs had done best there; 0.01 and 0.02, which "
+            "are in the grid of the paper, were added then."
         )
     if plan.scale == "demo":
         notes.append("The digits are neither cropped nor mirrored.")

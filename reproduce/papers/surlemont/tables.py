@@ -126,7 +126,7 @@ def runtime(plan: Plan, results: Results) -> Drawn | None:
         if times is not None:
             seconds, ratios = times["seconds"][method], times["ratios"][method]
             row |= {
-                "ms a step": f"{1e3 * seconds:.3g}",
+                "ms a step": f"{1e3 * seconds:.3g}" if seconds < 0.9995 else f"{1e3 * seconds:.0f}",
                 "step / plain": ABSENT if method == PLAIN else f"{np.median(ratios):.2f}",
                 "training (s)": _several(seconds * here["updates"]),
             }

@@ -365,6 +365,20 @@ def test_the_time_of_a_training_is_that_of_its_updates():
     )
 
 
+def test_a_step_of_more_than_a_second_has_no_exponent():
+    class Slow(Made):
+        def measured(self, wanted):
+            found = super().measured(wanted)
+            return (
+                found | {"seconds": {m: 14 * s for m, s in found["seconds"].items()}}
+                if wanted.kind == "steps"
+                else found
+            )
+
+    _, frame = draw("runtime", Slow())
+    assert set(frame["ms a step"]) == {"1400", "2800"}
+
+
 # The claims -----------------------------------------------------------------------------------------------------------
 def test_the_claims_are_judged_by_what_was_measured(tmp_path):
     found = judged(STUDY, PLAN, Made())
