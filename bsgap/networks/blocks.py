@@ -60,9 +60,8 @@ class PaddedShortcut(nn.Module):
 
     def forward(self, inputs: Tensor) -> Tensor:
         """`(batch, channels, height, width)` to `(batch, channels + extra, height / stride, width / stride)`."""
-        thinned = nn.functional.avg_pool2d(
-            inputs, 1, self.stride
-        )  # unlike that of a slice, its gradient has its layout
+        # Not a slice: the gradient of that would lose the layout of the images, see `GlobalAverage`.
+        thinned = nn.functional.avg_pool2d(inputs, 1, self.stride)
         return nn.functional.pad(thinned, (0, 0, 0, 0, 0, self.extra))
 
 
