@@ -209,17 +209,18 @@ def test_a_compiler_sees_the_same_function(examples):
 
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-def test_in_bfloat16_it_is_as_exact_as_batchnorm_also_far_from_zero(layout):
+def test_in_bfloat16_it_is_as_exact_as_batchnorm_also_far_from_zero(layout, images):
     """A residual stream moves away from 0; moments taken in bfloat16 would lose its variance, and training runs away."""
     generator = torch.Generator().manual_seed(0)
     shift = 30 * torch.randn(1, 16, 1, 1, generator=generator)
-    images = (torch.randn(64, 16, 32, 32, generator=generator) + shift).bfloat16().contiguous(memory_format=layout)
+    stream = (torch.randn(64, 16, 32, 32, generator=generator) + shift).bfloat16().contiguous(memory_format=layout)
     gradient = torch.randn(64, 16, 32, 32, generator=generator).bfloat16().contiguous(memory_format=layout)
 
-    exact = images.double().requires_grad_()
+    exact = stream.double().requires_grad_()
     torch.cat([batch_norm(part, None, None, training=True) for part in exact.split(16)]).backward(gradient.double())
-    inputs = images.clone().requires_grad_()
+    inputs = stream.clone().requires_grad_()
     GhostBatchNorm2d(16, 16)(inputs).backward(gradient)
+    assert images == ([False] if layout == torch.channels_last else [])  # what one call gives is left aside
     error = (inputs.grad.double() - exact.grad).norm() / exact.grad.norm()
     assert error < 2.0**-9  # half a unit in the last place of 8 bits
 
@@ -231,16 +232,17 @@ def rows_of(shape, examples, dtype, seed=0):
 
 
 @pytest.fixture
-def calls(monkeypatch):
-    """Ghost batches that went through a kernel call of their own."""
+def images(monkeypatch):
+    """Whether GroupNorm's outputs were taken, for each run of equal ghost batches that was put to it."""
     seen = []
-    native = torch.native_batch_norm
+    whole = ghost_kernels._forward_images
 
-    def counted(part, *rest, **options):
-        seen.append(tuple(part.shape))
-        return native(part, *rest, **options)
+    def noted(*given):
+        found = whole(*given)
+        seen.append(found is not None)
+        return found
 
-    monkeypatch.setattr(torch, "native_batch_norm", counted)
+    monkeypatch.setattr(ghost_kernels, "_forward_images", noted)
     return seen
 
 
@@ -248,13 +250,13 @@ def calls(monkeypatch):
 @pytest.mark.parametrize("examples", [24, 21])
 @pytest.mark.parametrize("shape", [(5,), (16,), (4, 6, 5), (16, 4, 4)], ids=str)
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
-def test_one_by_one_a_ghost_batch_is_a_batch_of_batchnorm(dtype, shape, examples, affine, calls, monkeypatch):
+def test_as_an_image_a_ghost_batch_is_a_batch_of_batchnorm(dtype, shape, examples, affine, images, monkeypatch):
     monkeypatch.setattr(ghost_kernels, "LARGE", 0)
     plain = layer_for(shape, torch.float32, affine=affine)
     ghost = ghost_batch_norm(copy.deepcopy(plain), 8, "chunk")
     inputs, gradient = (rows_of(shape, examples, dtype, seed) for seed in (0, 1))
     found = passes(ghost, ghost, inputs, gradient)
-    assert len(calls) == 3
+    assert images == [True] * (1 if examples == 24 else 2)
     expected = passes(lambda x: chunk_by_chunk(plain, x, 8), plain, inputs, gradient)
     assert found[0].stride() == found[1].stride() == inputs.stride()
     for mine, theirs in zip(found[:2], expected[:2], strict=True):
@@ -269,11 +271,11 @@ def test_one_by_one_a_ghost_batch_is_a_batch_of_batchnorm(dtype, shape, examples
 
 @pytest.mark.parametrize(("shape", "size"), [((64,), 512), ((16, 16, 16), 8)], ids=str)
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32, torch.float64], ids=str)
-def test_only_large_ghost_batches_of_half_precision_in_rows_are_called_one_by_one(dtype, shape, size, calls):
+def test_only_large_ghost_batches_in_rows_are_taken_as_images(dtype, shape, size, images):
     """`size` examples are as many values as the limit, and one less is less; both sides against float64."""
     half = dtype == torch.bfloat16
     for each, large in ((size, half), (size - 1, False)):
-        calls.clear()
+        images.clear()
         plain = layer_for(shape, torch.promote_types(dtype, torch.float32))
         ghost, exact = ghost_batch_norm(copy.deepcopy(plain), each), copy.deepcopy(plain).double()
         inputs, gradient = (rows_of(shape, 3 * each, dtype, seed) for seed in (0, 1))
@@ -281,17 +283,17 @@ def test_only_large_ghost_batches_of_half_precision_in_rows_are_called_one_by_on
         expected = passes(
             lambda x, each=each, exact=exact: chunk_by_chunk(exact, x, each), exact, inputs.double(), gradient.double()
         )
-        assert len(calls) == (3 if large else 0)
+        assert images == [True] * large
         for number, (mine, right) in enumerate(zip(found, expected, strict=True)):
-            tolerance = torch.finfo(dtype).eps if half and number < 2 else EXACT.get(dtype, 2e-6)
+            tolerance = EXACT.get(dtype, torch.finfo(dtype).eps if number < 2 else 1e-5)
             assert (mine - right).abs().max() <= tolerance * right.abs().max().clamp(min=1)
         mean, variance = _averages(plain, inputs, each)
         assert torch.allclose(ghost.running_mean.double(), mean, rtol=1e-6, atol=1e-6)
         assert torch.allclose(ghost.running_var.double(), variance, rtol=1e-6, atol=1e-6)
     planes = values((16, 16, 16), 24, dtype)
-    calls.clear()
+    images.clear()
     GhostBatchNorm2d(16, 8, dtype=torch.promote_types(dtype, torch.float32))(planes)
-    assert not calls
+    assert not images
 
 
 @pytest.mark.parametrize("limit", [0, ghost_kernels.LARGE])
