@@ -74,6 +74,11 @@ def request_of(closure: Closure) -> Request:
     return Request(inner.shares, module, lambda gradient: after(functools.partial(_finish, inner, gradient)))
 
 
+def is_empty(request: Request) -> bool:
+    """Whether Lightning gave a closure of its own that does nothing, as it does where the user's `step` has none."""
+    return [getattr(share, "__name__", "") for share in request.shares] == ["do_nothing_closure"]
+
+
 def total(losses: Sequence[Any]) -> Any:
     """Sum of the shares of a loss; None where a closure returns none."""
     if any(loss is None for loss in losses):

@@ -10,11 +10,15 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from bsgap.errors import UsageError
-from bsgap.optim.closures import Closure, Request, request_of, total
+from bsgap.optim.closures import Closure, Request, is_empty, request_of, total
 from bsgap.optim.perturbation import ascend_, check_dense, check_radius, perturbed, room_for
 from bsgap.optim.second_pass import Draws, second_pass
 
 OPTIONS = ("rho", "adaptive", "eta")
+_ASKS_ITSELF = (
+    "SAM: {} evaluates its closure itself, so it cannot step with the gradient of the perturbed weights. Give a base"
+    " that takes one gradient a step, such as SGD or Adam."
+)
 
 
 class SAM(Optimizer):
@@ -31,15 +35,15 @@ class SAM(Optimizer):
     With `rho` 0 it is the base optimizer itself, and one gradient a step.
 
     `step` needs a closure and evaluates it twice; it clears the gradient itself. Under Lightning nothing else is to be
-    done, whether the optimization is automatic or manual. The second pass leaves BatchNorm's statistics, all other
-    buffers, and metrics alone, and logs nothing (in a loop of one's own, which knows no module, BatchNorm's alone); it
-    draws the same random numbers as the first, so dropout has the same mask. The hooks `on_before_backward`,
-    `on_after_backward` and `on_before_zero_grad` run for both passes, and metrics that the module keeps in a plain list
-    or dict, not as submodules, count a batch twice. Only the gradient of the base's step is clipped and shown to
-    `on_before_optimizer_step`, and the loss is that of the first pass. A loss that is NaN from the start is no error:
-    it trains on as with the base optimizer. Over several devices both passes are synchronised: ε is that of the whole
-    batch. Accumulation by Lightning, and a gradient scaler (precision 16-mixed), are refused: neither lets a gradient
-    be taken twice.
+    done where the optimization is automatic; where it is manual, give `step` the closure. The second pass leaves
+    BatchNorm's statistics, all other buffers, and metrics alone, and logs nothing (in a loop of one's own, which knows
+    no module, BatchNorm's alone); it draws the same random numbers as the first, so dropout has the same mask. The
+    hooks `on_before_backward`, `on_after_backward` and `on_before_zero_grad` run for both passes, and metrics that the
+    module keeps in a plain list or dict, not as submodules, count a batch twice. Only the gradient of the base's step
+    is clipped and shown to `on_before_optimizer_step`, and the loss is that of the first pass. A loss that is NaN from
+    the start is no error: it trains on as with the base optimizer. Over several devices both passes are synchronised: ε
+    is that of the whole batch. Accumulation by Lightning, and a gradient scaler (precision 16-mixed), are refused:
+    neither lets a gradient be taken twice.
 
     Which weights ASAM scales: Kwon's code takes T = |w| + η for parameters whose names contain "weight", and T = 1 for
     others. An optimizer knows no names, so here it is tensors of more than one dimension. The two differ for the gains
@@ -130,19 +134,24 @@ class SAM(Optimizer):
         """
         if self.rho == 0:
             return self.base.step(closure)
-        if closure is None:
+        request = None if closure is None else request_of(closure)
+        if request is None or is_empty(request):
             raise UsageError(
                 "SAM needs a closure, as it takes two gradients a step: optimizer.step(closure), where closure computes"
-                " the loss, calls backward and returns it. Precision 16-mixed has none, as it scales the gradient: use"
-                " bf16-mixed or 32-true."
+                " the loss, calls backward and returns it, also in manual optimisation. Precision 16-mixed has none, as"
+                " it scales the gradient: use bf16-mixed or 32-true."
             )
-        request = request_of(closure)
         if _takes_no_gradient(request):
             return self.base.step(closure)
         _check_whole(request)
         self._check_trainable()
         loss = request.finished(lambda: self._gradient(request))
-        self.base.step()
+        try:
+            self.base.step()
+        except TypeError as error:
+            if "NoneType" not in str(error):
+                raise
+            raise UsageError(_ASKS_ITSELF.format(type(self.base).__name__)) from error
         return loss
 
     def _gradient(self, request: Request) -> Any:
@@ -168,7 +177,7 @@ class SAM(Optimizer):
             loss = share()
         moved = self._moved()
         if not moved:
-            if loss is None:  # of a training_step that skips the batch
+            if loss is None and hasattr(share, "_result"):  # Lightning's, of a training_step that skips the batch
                 return None
             raise UsageError(
                 "SAM: no parameter has a gradient after the closure. Call backward in it, on a loss of the parameters"
@@ -301,10 +310,7 @@ def _check_base(base: Any, given: Any) -> None:
         raise UsageError(f"SAM: the base is {name} itself. Give the optimizer that is to take the steps, such as SGD.")
     closure = inspect.signature(base.step).parameters.get("closure")
     if closure is not None and closure.default is inspect.Parameter.empty:
-        raise UsageError(
-            f"SAM: {name} evaluates its closure itself, so it cannot step with the gradient of the perturbed weights."
-            " Give a base that takes one gradient a step, such as SGD or Adam."
-        )
+        raise UsageError(_ASKS_ITSELF.format(name))
 
 
 def _takes_no_gradient(request: Request) -> bool:

@@ -248,6 +248,36 @@ def test_somebody_who_takes_the_steps():
     assert same(network(module), network(expected))
 
 
+def _without(self, batch, index):
+    loss = Somebody.training_step(self, batch, index)["loss"]
+    self.optimizers().zero_grad()
+    self.manual_backward(loss)
+    self.optimizers().step()
+
+
+def _before(self, epoch, index, optimizer, closure):
+    closure()
+    optimizer.step()
+
+
+@pytest.mark.parametrize(
+    ("automatic", "own"), [(False, {"training_step": _without}), (True, {"optimizer_step": _before})], ids=str
+)
+def test_steps_without_a_closure_are_refused_and_not_lost(automatic, own):
+    """Lightning gives the optimizer a closure that does nothing: nothing would be trained, and nothing said."""
+    module = type("Mine", (Somebody,), own)()
+    module.automatic_optimization = automatic
+    start = copy.deepcopy(dict(module.named_parameters()))
+    with pytest.raises(UsageError, match=r"SAM needs a closure, .*optimizer.step\(closure\)") as error:
+        train(module)
+    assert "\n" not in str(error.value)
+    assert same(dict(module.named_parameters()), start)
+    base = type("Mine", (Somebody,), own)(functools.partial(SAM, base=SGD, rho=0.0))
+    base.automatic_optimization = automatic
+    train(base)  # with rho 0 it is the base, which needs none
+    assert not same(dict(base.named_parameters()), start)
+
+
 def test_a_closure_that_hides_its_module():
     """BatchNorm is kept by whoever is called in the second pass."""
     found, expected = Somebody(), Somebody()

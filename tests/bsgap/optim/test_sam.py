@@ -348,7 +348,23 @@ def test_a_closure_without_a_gradient_is_refused():
     optimizer = SAM(network.parameters(), BASES["sgd"])
     with pytest.raises(UsageError, match=r"no parameter has a gradient after the closure. Call backward in it"):
         optimizer.step(lambda: torch.ones(()))
-    optimizer.step(lambda: None)  # as where Lightning skips a batch
+    with pytest.raises(UsageError, match=r"no parameter has a gradient after the closure. Call backward in it"):
+        optimizer.step(lambda: None)
+
+
+def test_a_base_that_calls_its_closure_is_refused_though_it_says_it_need_not():
+    class Twice(torch.optim.SGD):
+        def step(self, closure=None):
+            closure()
+            return super().step()
+
+    network = model()
+    optimizer = SAM(network.parameters(), functools.partial(Twice, lr=0.1))
+    start = copy.deepcopy(list(network.parameters()))
+    with pytest.raises(UsageError, match=r"SAM: Twice evaluates its closure itself.*SGD or Adam") as error:
+        train(network, optimizer, batches(1))
+    assert "\n" not in str(error.value)
+    assert all(torch.equal(one, other) for one, other in zip(network.parameters(), start, strict=True))
 
 
 def test_weights_that_are_all_frozen_are_refused_before_the_closure():
