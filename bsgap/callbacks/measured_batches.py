@@ -7,11 +7,16 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
+import torch
+from lightning_fabric.utilities.apply_func import move_data_to_device
 from lightning_fabric.utilities.data import sized_len
+from pytorch_lightning.utilities.model_helpers import is_overridden
 
 from bsgap.errors import UsageError
 from bsgap.measures.batches import Batches, examples_in, listed, read
 from bsgap.measures.vectors import PROBE
+
+TRANSFER_HOOKS = ("on_before_batch_transfer", "transfer_batch_to_device", "on_after_batch_transfer")
 
 
 def gives_batches(trainer: Any) -> bool:
@@ -25,7 +30,9 @@ def training_batches(trainer: Any, source: Iterable[Any] | None = None, examples
     They are `source` if given; else what the data module gives for measures (`datamodule.batches("train")`, as bsgap's
     do); else one pass of the training loader, with the augmentation drawn now. A data set that draws from a generator
     of its own goes on with it. Of `fast_dev_run` and `overfit_batches` they are those that it trains on, of
-    `limit_train_batches` all, as each epoch may draw others.
+    `limit_train_batches` all, as each epoch may draw others. Batches that are not `source` go through what the trainer
+    does to them before a step: the precision's conversion and the hooks around the transfer to the device, as
+    `on_after_batch_transfer`, of the module or the data module.
 
     Args:
         trainer: The trainer of the run.
@@ -42,11 +49,26 @@ def training_batches(trainer: Any, source: Iterable[Any] | None = None, examples
         if trainer.fast_dev_run:
             examples = min(examples or PROBE, PROBE)
         every = examples is None or examples >= getattr(data, "n_train", math.inf)
-        return listed(data.batches("train", examples=None if every else examples))
+        return listed(_as_trained_on(trainer, data.batches("train", examples=None if every else examples)))
     check_loader(trainer, examples)
     few = trainer.fast_dev_run or trainer.overfit_batches
     loader: Any = trainer.train_dataloader
-    return listed(read(loader, examples, int(trainer.num_training_batches) if few else None))
+    found = read(loader, examples, int(trainer.num_training_batches) if few else None)
+    return listed(_as_trained_on(trainer, found))
+
+
+def _as_trained_on(trainer: Any, batches: Iterable[Any]) -> list[Any]:
+    """Batches of a loader as the module gets them in a step, but left where they were if no hook is one's own."""
+    module, data = trainer.lightning_module, trainer.datamodule
+    converted = [trainer.precision_plugin.convert_input(batch) for batch in batches]
+    if not any(is_overridden(hook, owner) for hook in TRANSFER_HOOKS for owner in (module, data) if owner is not None):
+        return converted
+    found = []
+    for batch in converted:
+        ready = module._on_before_batch_transfer(batch, dataloader_idx=0)
+        ready = trainer.strategy.batch_to_device(ready, dataloader_idx=0)
+        found.append(move_data_to_device(ready, torch.device("cpu")))  # all together they may be too much for a GPU
+    return found
 
 
 def check_loader(trainer: Any, examples: int | None) -> None:

@@ -1,6 +1,7 @@
 """What is refused at the start of a training, before the hours of it, by each of the callbacks that measure."""
 
 import warnings
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -312,3 +313,62 @@ def test_gradients_of_half_precision_weights_are_put_back(tmp_path):
     trained(Module(), DataLoader(TensorDataset(torch.randn(64, 6), torch.arange(64) % 3), batch_size=8), callback,
             precision="bf16-true", default_root_dir=tmp_path)  # fmt: skip
     assert callback.results[0].examples == 64
+
+
+class Transferred(Module):
+    """Half of its preparation is done on the device."""
+
+    def on_before_batch_transfer(self, batch, _):
+        return batch[0] + 1, batch[1]
+
+    def on_after_batch_transfer(self, batch, _):
+        return batch[0] * 5, batch[1]
+
+
+class TransferringData(pl.LightningDataModule):
+    def __init__(self, loader):
+        super().__init__()
+        self.loader = loader
+
+    def train_dataloader(self):
+        return self.loader
+
+    def on_after_batch_transfer(self, batch, _):
+        return (batch[0] + 1) * 5, batch[1]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("owner", ["module", "data module"])
+def test_inputs_go_through_the_hooks_of_a_transfer_as_in_training(kind, owner, tmp_path):
+    draws = torch.Generator().manual_seed(2)
+    inputs, targets = torch.randn(32, 6, generator=draws), torch.randint(0, 3, (32,), generator=draws)
+    loader = DataLoader(TensorDataset(inputs, targets), batch_size=8)
+    given = [((inputs[rows] + 1) * 5, targets[rows]) for rows in torch.arange(32).split(8)]
+    torch.manual_seed(0)
+    module = Transferred() if owner == "module" else Module()
+    found, expected = kind(name="found"), kind(name="expected", batches=given)
+    trainer = pl.Trainer(
+        max_epochs=1, accelerator="cpu", callbacks=[found, expected], default_root_dir=tmp_path, logger=False,
+        enable_progress_bar=False, enable_model_summary=False, enable_checkpointing=False,
+    )  # fmt: skip
+    trainer.fit(module, loader if owner == "module" else TransferringData(loader))
+    assert [_untimed(asdict(result)) for result in found.results] == [_untimed(asdict(r)) for r in expected.results]
+    assert len(found.results) == 1
+
+
+def _untimed(result):
+    return {
+        name: _untimed(value) if isinstance(value, dict) else value
+        for name, value in result.items()
+        if name != "seconds"
+    }
+
+
+def test_inputs_have_the_precision_of_the_training(tmp_path):
+    module, hessian = Module(), Hessian(k=1)
+    pl.Trainer(
+        max_epochs=1, accelerator="cpu", callbacks=[hessian], precision="64-true", logger=False,
+        enable_progress_bar=False, enable_model_summary=False, enable_checkpointing=False,
+    ).fit(module, DataLoader(TensorDataset(torch.randn(16, 6), torch.randint(0, 3, (16,))), batch_size=8))  # fmt: skip
+    (result,) = hessian.results
+    assert result.eigenvalues.values[0] > 0
