@@ -4,12 +4,15 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import pytorch_lightning as pl
+from pytorch_lightning.utilities import rank_zero_warn
 from pytorch_lightning.utilities.memory import is_oom_error
 
 from bsgap.callbacks.curves import Point
 from bsgap.callbacks.multipliers import effective_rate, multiply, remove
 from bsgap.callbacks.position import epochs_passed
+from bsgap.callbacks.ramp_checks import check_patience
 from bsgap.callbacks.ramped_fit import RampedFit
+from bsgap.callbacks.watched_metric import WatchedMetric
 from bsgap.errors import UsageError
 from bsgap.optim.growth import Coupling, Growth, is_integer, noise_scale, share_of_rate
 from bsgap.optim.plateau import Plateau
@@ -74,8 +77,8 @@ class BatchSizeRamp(pl.Callback):
         every: Grow every so many epochs or steps, instead of `milestones`.
         unit: What `milestones` and `every` count: epochs, or steps (updates). Where the batch only changes between two
             epochs, it does so at the end of the epoch in which a step falls.
-        monitor: Grow when this metric stops improving, instead of at milestones. It is looked at after each epoch
-            (after each with a validation, where there is one): a metric that is logged, or one of `Curves`.
+        monitor: Grow when this metric stops improving, instead of at milestones. It is looked at after each epoch in
+            which it was measured, at its last value: a metric that is logged, or one of `Curves`.
         mode: Whether the metric improves as it falls (min) or rises (max).
         patience: Looks without improvement that are let pass before the batch grows.
         min_delta: Change of the metric that counts as improvement.
@@ -151,7 +154,7 @@ class BatchSizeRamp(pl.Callback):
         self.history: list[Stage] = []
         self._fit: RampedFit | None = None
         self._left: dict[str, Any] = {}  # the state at the end of the last fit, for checkpoints written after it
-        self._point: dict[str, float] = {}  # the last evaluation of Curves
+        self._watched = WatchedMetric(monitor or "")
 
     @property
     def starting_batch_size(self) -> int | None:
@@ -163,7 +166,12 @@ class BatchSizeRamp(pl.Callback):
         if self._fit is None:
             return self._left
         stages = [asdict(stage) for stage in self.history]
-        return {"fit": self._fit.state_dict(), "plateau": self._plateau.state_dict(), "history": stages}
+        return {
+            "fit": self._fit.state_dict(),
+            "plateau": self._plateau.state_dict(),
+            "watched": self._watched.state_dict(),
+            "history": stages,
+        }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore what `state_dict` gave.
@@ -174,6 +182,8 @@ class BatchSizeRamp(pl.Callback):
         if self._fit is not None and state_dict:
             self._fit.load_state_dict(state_dict["fit"])
             self._plateau.load_state_dict(state_dict["plateau"])
+            if "watched" in state_dict:  # not in checkpoints of earlier versions
+                self._watched.load_state_dict(state_dict["watched"])
             self.history = [Stage(**stage) for stage in state_dict["history"]]
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
@@ -184,8 +194,11 @@ class BatchSizeRamp(pl.Callback):
         """
         if not self.active or stage != "fit":
             return
-        self.history, self._point, self._left = [], {}, {}
+        self.history, self._left = [], {}
         self._plateau.reset()
+        if self.monitor is not None:
+            self._watched = WatchedMetric(self.monitor)
+            check_patience(trainer, self._plateau.patience)
         self._fit = RampedFit(trainer, pl_module, self.growth, monitor=self.monitor, micro_batch=self.micro_batch)
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -241,18 +254,29 @@ class BatchSizeRamp(pl.Callback):
 
     def on_evaluation(self, trainer: pl.Trainer, pl_module: pl.LightningModule, point: Point) -> None:
         """Note the metrics of the curves, one of which may be the one to watch."""
-        self._point = dict(point.values)
+        if self._fit is not None:
+            self._watched.evaluated(trainer, point.values)
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Note the metrics of the validation."""
+        if self._fit is not None and self.monitor is not None:
+            self._watched.validated(trainer)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Look at the metric, and change the batch between two epochs."""
         if self._fit is not None:
-            grow = self.monitor is not None and self._plateau.passed(self._metric(trainer, self.monitor))
+            grow = self.monitor is not None and self._plateau.passed(self._watched.take(trainer))
             self._fit.end_epoch(grow=grow)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """What is stated is again what was: the data describe themselves now."""
         if self._fit is not None:
             self._fit.end_training()
+            if self.monitor is not None and self._fit.never_grew:
+                rank_zero_warn(
+                    f"the ramp never changed the batch: {self.monitor} did not stop improving, by ramp.patience"
+                    f" {self._plateau.patience} and ramp.min_delta {self._plateau.min_delta:g}."
+                )
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Leave trainer, data, loader, module and optimizers as they were."""
@@ -285,20 +309,6 @@ class BatchSizeRamp(pl.Callback):
     def _share(self) -> float:
         assert self._fit is not None
         return share_of_rate(self.rate, self._fit.batch_size() / self._fit.start)
-
-    def _metric(self, trainer: pl.Trainer, name: str) -> float | None:
-        """The metric that is watched; None after an epoch without a validation where there are some."""
-        every = trainer.check_val_every_n_epoch
-        if trainer.enable_validation and every and (trainer.current_epoch + 1) % every:
-            return None
-        found: dict[str, Any] = {**self._point, **trainer.callback_metrics}
-        if name not in found:
-            names = ", ".join(sorted(found)) or "nothing"
-            raise UsageError(
-                f"ramp.monitor: no metric {name} has been logged at the end of an epoch, but {names}. Log it with"
-                " on_epoch=True, or watch another."
-            )
-        return float(trainer.strategy.reduce(found[name], reduce_op="mean"))
 
 
 class OptionalRamp(BatchSizeRamp):

@@ -119,6 +119,21 @@ def check_reached(growth: Growth, sizes: Sequence[int], n: int) -> None:
         raise UsageError(f"ramp.{option} must be at most the {n} training examples, got {sizes[-1]}.")
 
 
+def check_patience(trainer: Any, patience: int) -> None:
+    """Refuse a patience after which no epoch would be left for the batch to be larger in.
+
+    Raises:
+        UsageError: It lets too many epochs pass: the first sets what is best, and `patience` more are let pass.
+    """
+    epochs = trainer.max_epochs
+    if epochs is not None and 0 <= epochs < patience + 3 and not trainer.fast_dev_run:
+        most = f"Set it to at most {epochs - 3}, or train for longer" if epochs >= 3 else "Train for longer"
+        raise UsageError(
+            f"ramp.patience {patience} lets the batch grow after {counted(patience + 2, 'epochs')} at the earliest, and"
+            f" the training ends after {counted(epochs, 'epochs')}: the ramp would never change anything. {most}."
+        )
+
+
 def check_batches(
     trainer: pl.Trainer,
     module: pl.LightningModule,

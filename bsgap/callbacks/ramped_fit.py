@@ -138,6 +138,9 @@ class RampedFit:
             self.plan(self.trainer.train_dataloader)
             self._check(self.trainer.train_dataloader)
             self._catch_up()
+            following = self._following()
+            if following is not None and not self.trainer.fast_dev_run:
+                self.source.try_out(self.micro.loaded(following), self.micro.loaded(self.size))
         if keep_schedules:
             assert self.n is not None
             self.kept = KeptSchedules(
@@ -203,6 +206,16 @@ class RampedFit:
     def _in_hand(self) -> bool:
         batches = self.trainer.fit_loop.epoch_loop.batch_progress.current
         return batches.ready > batches.processed
+
+    @property
+    def never_grew(self) -> bool:
+        """Whether a whole fit has passed without a growth that a metric could have brought about."""
+        return self.watched and not self._changes and not self.trainer.fast_dev_run
+
+    def _following(self) -> int | None:
+        """The next larger size that comes, or may come; None where there is none."""
+        sizes = self.growth.reached(self.start) if self.watched else [size for _, size in self.sizes.changes]
+        return next((size for size in sizes if size > self.size), None)
 
     def _check_place(self) -> None:
         """Refuse to begin in the middle of an epoch: Lightning counts its batches, and the next may be larger."""

@@ -11,6 +11,7 @@ from bsgap.data.base import ExactData
 from bsgap.data.epochs import BatchSize, EpochLoader
 from bsgap.errors import UsageError
 from bsgap.optim.growth import Last
+from bsgap.seeding import preserved_random_state
 
 Sizes = Callable[[EpochLoader], BatchSize]
 """Gives a loader of this package the batch sizes of a ramp."""
@@ -40,6 +41,9 @@ class Source(ABC):
 
     def check(self, trainer: pl.Trainer) -> None:  # noqa: B027  # most cannot fail to follow
         """Raise a UsageError unless the loader that the trainer has now follows the size asked for."""
+
+    def try_out(self, following: int, now: int) -> None:  # noqa: B027  # most cannot fail to follow
+        """Raise a UsageError if the size that comes next would not be followed, before the hours until it comes."""
 
 
 class OwnData(Source):
@@ -98,7 +102,21 @@ class Stated(Source):
 
     def check(self, trainer: pl.Trainer) -> None:
         """The loader must have been made with the size stated."""
-        found = size_of(trainer.train_dataloader)
+        self._check(trainer.train_dataloader)
+
+    def try_out(self, following: int, now: int) -> None:
+        """Let a loader be made with the size that comes next; it is thrown away. Data of this package do follow."""
+        if isinstance(self.owner, ExactData):
+            return
+        self.set(following)
+        try:
+            with preserved_random_state():
+                self._check(self._made())
+        finally:
+            self.set(now)
+
+    def _check(self, loader: Any) -> None:
+        found = size_of(loader)
         if found is not None and found != self.now and not isinstance(self.owner, ExactData):
             raise UsageError(
                 f"{type(self.owner).__name__}.batch_size was set to {self.now}, but its train_dataloader() still gives"

@@ -4,6 +4,7 @@ import math
 from typing import Any, Literal
 
 from bsgap.errors import UsageError
+from bsgap.optim.growth import is_integer
 
 
 class Plateau:
@@ -25,6 +26,8 @@ class Plateau:
     def __init__(self, mode: Literal["min", "max"] = "min", patience: int = 0, min_delta: float = 0.0) -> None:
         if mode not in ("min", "max"):
             raise UsageError(f"ramp.mode must be min or max, got {mode!r}.")
+        if not is_integer(patience):
+            raise UsageError(f"ramp.patience must be an integer, got {patience!r}.")
         if patience < 0 or not min_delta >= 0:
             raise UsageError(f"ramp.patience and ramp.min_delta must be 0 or more, got {patience} and {min_delta:g}.")
         self.mode, self.patience, self.min_delta = mode, patience, min_delta

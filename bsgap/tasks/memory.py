@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from bsgap.errors import UsageError
+from bsgap.networks.ghost import GhostBatchNorm
 
 
 class _Task(Protocol):
@@ -60,10 +61,16 @@ def halve(task: _Task, examples: int, devices: int, told: str) -> None:
     if size == 1:
         raise UsageError(f"{begun}. Use a smaller network or another device.")
     smaller = (size + 1) // 2
-    if any(isinstance(part, _BatchNorm) for part in task.network.modules()):
+    norms = [part for part in task.network.modules() if isinstance(part, _BatchNorm)]
+    if norms:
+        ghosts = [part.size for part in norms if isinstance(part, GhostBatchNorm)]
+        if len(ghosts) == len(norms) and size > max(ghosts):
+            smaller = max(ghosts) * max(1, smaller // max(ghosts))
+            reason = "its ghost batches stay what they are, but BatchNorm's running averages move once for each part"
+        else:
+            reason = "with BatchNorm it is also the number of examples over which the statistics are taken"
         raise UsageError(
-            f"{begun}. Set ramp.micro_batch, for instance to {smaller}: with BatchNorm it is also the number of"
-            " examples over which the statistics are taken, so it is not chosen for you."
+            f"{begun}. Set ramp.micro_batch, for instance to {smaller}: {reason}, so it is not chosen for you."
         )
     if devices > 1:  # the others would wait for gradients that never come
         raise UsageError(f"{begun}. Set ramp.micro_batch, for instance to {smaller}: several devices must agree on it.")

@@ -102,7 +102,7 @@ def test_a_module_with_a_loader_of_its_own():
 def test_it_is_loaded_anew_only_where_the_size_changes_and_validation_data_never():
     module, data = Somebody(), Stated(validation=True)
     train(module, data, BatchSizeRamp(factor=2, milestones=[2, 5]), max_epochs=8)
-    assert data.loaded == 3
+    assert data.loaded == 3 + 1  # and once, before the first step, to see whether it would follow
     assert data.validated == 1
 
 
@@ -331,7 +331,8 @@ def test_it_grows_when_a_metric_stops_improving(task, source, metric):
 
 def test_a_metric_that_improves_lets_the_batch_be():
     module = Somebody(rate=1e-3)
-    train(module, Stated(), BatchSizeRamp(factor=2, maximum=32, monitor="loss"), max_epochs=4)
+    with pytest.warns(UserWarning, match="the ramp never changed the batch: loss did not stop improving"):
+        train(module, Stated(), BatchSizeRamp(factor=2, maximum=32, monitor="loss"), max_epochs=4)
     assert sizes(module) == [[8] * 12] * 4
 
 

@@ -261,7 +261,9 @@ def _before(self, epoch, index, optimizer, closure):
 
 
 @pytest.mark.parametrize(
-    ("automatic", "own"), [(False, {"training_step": _without}), (True, {"optimizer_step": _before})], ids=str
+    ("automatic", "own"),
+    [(False, {"training_step": _without}), (True, {"optimizer_step": _before})],
+    ids=["manual", "hook"],
 )
 def test_steps_without_a_closure_are_refused_and_not_lost(automatic, own):
     """Lightning gives the optimizer a closure that does nothing: nothing would be trained, and nothing said."""

@@ -8,6 +8,7 @@ from torch import nn
 
 from bsgap.callbacks import BatchSizeRamp
 from bsgap.errors import UsageError
+from bsgap.networks import GhostBatchNorm1d
 
 
 class Small(nn.Linear):
@@ -78,6 +79,15 @@ def test_batch_statistics_would_be_others():
         " ramp.micro_batch, for instance to 8: with BatchNorm it is also the number of examples over which the"
         " statistics are taken, so it is not chosen for you."
     )
+
+
+def test_ghost_batches_are_kept_whole_in_what_is_proposed():
+    network = lambda: nn.Sequential(GhostBatchNorm1d(4, size=6), Small())  # noqa: E731
+    with pytest.raises(
+        UsageError, match=r"Set ramp.micro_batch, for instance to 6: its ghost batches stay what"
+    ) as error:
+        train(OwnTask(network=network), OwnData(), BatchSizeRamp(factor=2, every=1))
+    assert "running averages move once for each part" in str(error.value)
 
 
 def test_what_was_stated_is_not_halved():
