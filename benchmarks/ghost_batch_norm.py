@@ -8,8 +8,9 @@ batch 512 together, and its whole training step, in float32 and as the recipes t
 prints a row for each kind of layer and for the step: milliseconds of both (medians over rounds in which each has its
 turn), and the ratio, median over rounds, by the wall clock and by processor time, which other processes disturb less.
 The layers together are those of each kind times their number. Small maps stay in the cache when they are normalised
-again and again, as nowhere in a training. Float32 in channels-last layout, in which no recipe trains, is shown and not
-judged: there the variance takes a pass of its own, so as to be exact.
+again and again, as nowhere in a training. Of float32 in channels-last layout the step is judged, and the layers by
+themselves are shown: on a processor they take passes of their own to be exact, where BatchNorm's kernel, which adds up
+one row after the other, is off by 5e-6 in the gradient of γ at 16,000 positions.
 """
 
 import argparse
@@ -146,7 +147,7 @@ def main() -> None:
             whole = compare(steps(options.batch, ghost, options.depth, form), options.rounds)
             for what, found in {"layers": together(each, options.depth), "step": whole}.items():
                 show(f"{what} of ResNet-{options.depth}", ghost, form, found)
-                judged += [found["ratio"]] if form in JUDGED else []
+                judged += [found["ratio"]] if form in JUDGED or what == "step" else []
     worst = max(judged)
     print(f"worst ratio {worst:.3f}, target at most {TARGET}: {'met' if worst <= TARGET else 'missed'}")
     if options.save:
