@@ -69,7 +69,7 @@ def _speed(plan: Plan, results: Results, name: str) -> Iterator[Claim]:
         yield Claim.judged(
             f"adabatch-{direction}-{name.lower()}",
             f"{PROBLEMS[plan.scale][name].label}: the {direction} passes of the adaptive batch take less time",
-            "CIFAR-100 on one GPU", f"×{reported} (S)" if reported is not None else None,
+            "CIFAR-100 on one GPU", f"about ×{reported} (S)" if reported is not None else None,
             compared(speedups(plan, results, name, ADAPTIVE, direction), FASTER, "ratio"),
             quantity=f"time of the {direction} passes over as many examples, small, fixed over adaptive, from timed "
             "steps, ratio on the log scale",

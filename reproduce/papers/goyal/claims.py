@@ -69,23 +69,23 @@ def _flat(plan: Plan, results: Results, name: str, sizes: Sizes) -> list[Claim]:
     ]  # fmt: skip
 
 
-def _at_large(plan: Plan, results: Results, name: str, sizes: Sizes) -> str:
-    """Where a claim is judged, and whether that is beyond the knee: the paper's large batch is at its knee."""
+def _at_large(plan: Plan, results: Results, name: str, sizes: Sizes) -> tuple[str, str]:
+    """Beginning of a statement, and where it is judged: the paper's large batch is at its knee, ours may lie beyond."""
     bend = knee_of(plan, results, name)
     beyond = bend is not None and any(step.batch == sizes.large and not step.level for step in bend.steps)
     if bend is None or not beyond:
-        return f"at batch {sizes.large}"
+        return "At a large batch", f"at batch {sizes.large}"
     untested = ", itself at the base, so that no scaled rate is tested up to it" if bend.batch == sizes.base else ""
-    return f"at batch {sizes.large}, which lies beyond the knee{untested}"
+    return "At a large batch, beyond the knee,", f"at batch {sizes.large}, which lies beyond the knee{untested}"
 
 
 def _warm_up(plan: Plan, results: Results, name: str, sizes: Sizes) -> list[Claim]:
     """A gradual warm-up is better than none, and than a constant one."""
     words = {"none": "no warm-up", "constant": "a constant warm-up"}
-    where = _at_large(plan, results, name, sizes)
+    at, where = _at_large(plan, results, name, sizes)
     return [
         _judged(
-            plan, results, name, f"warm-up-{way}", f"At a large batch a gradual warm-up is better than {words[way]}",
+            plan, results, name, f"warm-up-{way}", f"{at} a gradual warm-up is better than {words[way]}",
             "Table 1", facts.difference(facts.TABLE1[way], facts.TABLE1["gradual"]), (way, key(sizes.large)),
             f"with {words[way]} minus that with a gradual warm-up, {where}", AHEAD,
         )
@@ -96,10 +96,10 @@ def _warm_up(plan: Plan, results: Results, name: str, sizes: Sizes) -> list[Clai
 def _rules(plan: Plan, results: Results, name: str, sizes: Sizes) -> list[Claim]:
     """The linear rule is better than the square-root rule, and than no rule."""
     words: Mapping[str, str] = {"square-root": "the square-root rule", "fixed": "the base rate"}
-    where = _at_large(plan, results, name, sizes)
+    at, where = _at_large(plan, results, name, sizes)
     return [
         _judged(
-            plan, results, name, f"linear-{rule}", f"At a large batch the linear rule is better than {words[rule]}",
+            plan, results, name, f"linear-{rule}", f"{at} the linear rule is better than {words[rule]}",
             "Table 2a", facts.difference(facts.TABLE2[rule][1], facts.TABLE2["linear"][1]), (rule, key(sizes.large)),
             f"with {words[rule]} minus that with the linear rule, {where}", AHEAD,
         )

@@ -26,9 +26,14 @@ RATIOS = {"conv1": 5.76, "fc6": 1345.0}
 
 def accuracies() -> pd.DataFrame:
     """The reported accuracies for `reproduce.drawing.against_size`: panel, arm, batch, mean, std (none is given)."""
+    networks: tuple[tuple[str, dict[str, dict[int, float]]], ...] = (
+        ("AlexNet (LRN)", {SGD: ALEXNET[SGD]}),
+        ("AlexNet-BN", {SGD: {512: BASELINE}, LARS: ALEXNET[LARS]}),
+        ("ResNet-50", RESNET50),
+    )
     return pd.DataFrame([
         {"panel": f"{network} on {PANEL}", "arm": METHODS[method], "batch": batch, "mean": value, "std": math.nan}
-        for network, methods in (("AlexNet", ALEXNET), ("ResNet-50", RESNET50))
+        for network, methods in networks
         for method, values in methods.items()
         for batch, value in values.items()
     ])  # fmt: skip

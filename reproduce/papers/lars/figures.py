@@ -39,7 +39,9 @@ def accuracy(plan: Plan, results: Results) -> Drawn | None:
 
 def _panel(plan: Plan, name: str) -> str:
     """The problem's panel: at the paper's scale that of the reported numbers too, as they are of one problem."""
-    return f"{name} on {facts.PANEL}" if plan.scale == "paper" else pair(plan, name).plain.label
+    if plan.scale != "paper":
+        return pair(plan, name).plain.label
+    return f"{name.replace('AlexNet', 'AlexNet-BN')} on {facts.PANEL}"
 
 
 def curves(plan: Plan, results: Results) -> Drawn | None:

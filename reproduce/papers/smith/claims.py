@@ -74,7 +74,7 @@ def _momentum(plan: Plan, results: Results) -> Iterator[Claim]:
     """More momentum costs some accuracy."""
     yield Claim.judged(
         "smith-momentum-cost",
-        "Raising momentum on top of a larger rate costs test accuracy",
+        f"A larger rate and more momentum together cost test accuracy against {LABELS[DECAY]}",
         "Table of updates and accuracy", f"{LOST:.1f} points, derived from reported numbers (N)",
         compared(accuracies(plan, results, DECAY), accuracies(plan, results, MOMENTUM)),
         quantity=f"test accuracy at the end, {LABELS[DECAY]} minus {LABELS[MOMENTUM]}, percentage points",

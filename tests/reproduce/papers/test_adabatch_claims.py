@@ -32,7 +32,7 @@ def test_what_holds_is_reproduced():
             claim = found[f"adabatch-{direction}-{name}"]
             assert claim.verdict == "reproduced"
             assert 1.3 < claim.measured < 1.9
-            assert claim.reported == "×1.2 (S)"
+            assert claim.reported == "about ×1.2 (S)"
     assert len(found) == 10
 
 
