@@ -140,6 +140,26 @@ def answer(claims: Iterable[Mapping[str, Any]], *prefixes: str) -> str:
     return " ".join(f"{_ANSWERS[verdict]}: {'; '.join(phrases)}." for verdict, phrases in found.items())
 
 
+def gathered(claims: Iterable[Mapping[str, Any]], *prefixes: str) -> list[str]:
+    """The claims whose ids begin so, of which several differ only in what follows " by ", in a sentence for each such.
+
+    "SGD: at batch 32 SAM finds flatter minima: yes by the box (0.30) and the ball (0.41); undecided by ...". Those that
+    were not run are left out.
+    """
+    short = {"reproduced": "yes", "not reproduced": "no", "inconclusive": "undecided"}
+    families: dict[str, dict[str, list[str]]] = {}
+    for claim in claims:
+        if claim["verdict"] in short and str(claim["id"]).startswith(prefixes):
+            stem, _, way = str(claim["statement"]).rstrip(". ").partition(" by ")
+            way, _, moment = way.partition(", ")
+            family = families.setdefault(f"{stem}{', ' if moment else ''}{moment}", {verdict: [] for verdict in short})
+            family[claim["verdict"]].append(f"{way} ({value_text(claim['measured'])})")
+    return [
+        f"{stem}: {'; '.join(f'{short[verdict]} by {listed(ways)}' for verdict, ways in family.items() if ways)}."
+        for stem, family in families.items()
+    ]
+
+
 def readings(claims: Sequence[Mapping[str, Any]]) -> list[str]:
     """For a claim that is read in several ways: the verdict of each reading, and whether they agree.
 

@@ -44,9 +44,11 @@ def _notes(plan: Plan) -> list[str]:
         "of the last epoch until half of the runs with SGD showed how much one epoch differs from the next at a "
         "constant rate (1.7 points, the median over runs), which had decided some of the choices. The loss levels at "
         "which weights are kept began at 1 nat, which the largest batch does not reach in this budget. The power "
-        "of the batch, of candidates of one seed, could not be decided by its first rule, over seeds; since the review "
-        "of the runs so far it is judged over batch sizes, bounds left out, so a verdict on it is not one declared "
-        "before.",
+        "of the batch, of candidates of one seed, could not be decided by its first rule, over seeds: it has an "
+        "interval over batch sizes, bounds left out, and no verdict. When three seeds of SGD had shown SAM and ASAM "
+        "flatter at small batch sizes and not at the large one, flatness came to be judged at every batch size; and as "
+        "the large batch was found to have learned less and not to have overfitted more, its gap is also looked at as "
+        "training minus test accuracy, and at equal training loss.",
         "The questions of the plan are judged like claims; no number is reported anywhere to stand beside ours.",
     ]
     few = [name for name in plan.networks if plan.seeds[name] < MIN_SEEDS]

@@ -88,7 +88,7 @@ ARTIFACTS = (
         "settings", "What was chosen, and how the best rate grows with the batch",
         "The grids are those of the figure of candidates. The power p is that of best rate ~ batch^p by least squares "
         "on logarithms over the batch sizes, from the parabola's rates without bounds, with the 95 % interval of the "
-        "residuals; the candidates have one seed.",
+        "residuals; the candidates have one seed, so it has no verdict.",
         "table", candidates, _nothing, tables.settings, following,
     ),
 )  # fmt: skip

@@ -1,13 +1,15 @@
 """What the study asks, and the rule by which each answer is judged; the notes name what was changed after a look."""
 
+from dataclasses import replace
+
 import pandas as pd
 
 from bsgap.analysis import MIN_SEEDS, Interval
 from reproduce.arms import compared
 from reproduce.claims import Claim
-from reproduce.papers.surlemont.problems import ASAM, METHODS, PLAIN, SAM, problem
-from reproduce.papers.surlemont.relation import power, powers
-from reproduce.papers.surlemont.trials import ADAPTIVE, BALL, BOX, TOP, ends, matched
+from reproduce.papers.surlemont.problems import ASAM, METHODS, PLAIN, SAM, Cell, problem
+from reproduce.papers.surlemont.relation import best_rates, power, powers
+from reproduce.papers.surlemont.trials import ADAPTIVE, BALL, BOX, TOP, at_equal_loss, ends, matched
 from reproduce.results import Results
 from reproduce.study import Plan
 
@@ -25,7 +27,7 @@ def every_claim(plan: Plan, results: Results) -> list[Claim]:
     claims: list[Claim] = []
     for name in plan.networks:
         if {"accuracy", "cells"} & set(plan.artifacts):
-            claims += _accuracies(plan, found, name)
+            claims += [*_gaps(plan, results, found, name), *_accuracies(plan, found, name)]
         if {"sharpness", "minima"} & set(plan.artifacts):
             claims += _flatter(plan, found, matched(plan, results), name)
         if {"relation", "settings"} & set(plan.artifacts):
@@ -47,6 +49,42 @@ def _planned(plan: Plan, name: str) -> int:
     return max(MIN_SEEDS, plan.seeds[name])
 
 
+def _gaps(plan: Plan, results: Results, found: pd.DataFrame, name: str) -> list[Claim]:
+    """What a large batch loses in a budget of epochs, and whether it is generalisation that it loses."""
+    known = problem(plan, name)
+    small, large = (Cell(name, PLAIN, batch) for batch in (known.batches[0], known.batches[-1]))
+    accuracy, ahead = (
+        [_values(found, name, PLAIN, cell.batch, column) for cell in (small, large)]
+        for column in ("accuracy", "ahead_on_train")
+    )
+    equal = at_equal_loss(plan, results, small, large)
+    sizes = f"plain {name} at batch {small.batch} minus that at {large.batch}, percentage points"
+    readings: tuple[tuple[str, str, str, Interval | None], ...] = (
+        (
+            "", "has the lower test accuracy at equal epochs", f"test accuracy of {sizes}",
+            compared(accuracy[0], accuracy[1]),
+        ),
+        (
+            "-train-test", "is further ahead on its training examples at equal epochs",
+            f"training minus test accuracy of plain {name} at batch {large.batch} minus that at {small.batch}, "
+            "percentage points", compared(ahead[1], ahead[0]),
+        ),
+        (
+            "-equal-loss", "has the lower test accuracy at equal training loss",
+            "test accuracy, where the training loss first comes to the lowest value that both have reached, of "
+            f"{sizes}",
+            compared(equal[small], equal[large]),
+        ),
+    )  # fmt: skip
+    return [
+        Claim.judged(
+            f"surlemont-gap-{name.lower()}{key}", f"{name}: a large batch {words}", _PLAN, None, interval,
+            quantity=quantity, minimal=GAP, min_seeds=_planned(plan, name), scale=plan.scale,
+        )
+        for key, words, quantity, interval in readings
+    ]  # fmt: skip
+
+
 def _accuracies(plan: Plan, found: pd.DataFrame, name: str) -> list[Claim]:
     known = problem(plan, name)
     small, large = known.batches[0], known.batches[-1]
@@ -55,14 +93,7 @@ def _accuracies(plan: Plan, found: pd.DataFrame, name: str) -> list[Claim]:
     def at(method: str, batch: int, column: str = "accuracy") -> dict[int, float]:
         return _values(found, name, method, batch, column)
 
-    claims = [
-        Claim.judged(
-            f"surlemont-gap-{key}", f"{name}: a large batch generalises worse than a small one",
-            _PLAN, None, compared(at(PLAIN, small), at(PLAIN, large)),
-            quantity=f"test accuracy of plain {name} at batch {small} minus that at {large}, percentage points",
-            minimal=GAP, min_seeds=_planned(plan, name), scale=plan.scale,
-        )
-    ]  # fmt: skip
+    claims: list[Claim] = []
     for method in (SAM, ASAM):
         word = METHODS[method]
         claims += [
@@ -100,36 +131,43 @@ def flatter(plan: Plan, found: pd.DataFrame, name: str, method: str, batch: int,
 
 
 def _flatter(plan: Plan, found: pd.DataFrame, at_level: pd.DataFrame, name: str) -> list[Claim]:
-    """By each measure, where the runs end and at one training loss that all methods have passed."""
-    large = problem(plan, name).batches[-1]
+    """By each measure, where the runs end; at the largest batch also at one training loss that all methods passed."""
+    *smaller, large = problem(plan, name).batches
+    places = [(batch, found, f"surlemont-at-{batch}", "", f"batch {batch}", "") for batch in smaller]
+    places.append((large, found, "surlemont-flatter", "", "the large batch", ""))
+    places.append((large, at_level, "surlemont-flatter", "-matched", "the large batch", ", at matched training loss"))
     return [
         Claim.judged(
-            f"surlemont-flatter-{measure.replace(' ', '-')}-{name.lower()}-{method}{key}",
-            f"{name}: at the large batch {METHODS[method]} finds flatter minima by {words}{moment}",
-            _PLAN, None, flatter(plan, frame, name, method, large, measure),
-            quantity=f"sharpness by {words} at batch {large}{moment or ' at the end'}, {METHODS[method]} over plain, "
+            f"{id}-{measure.replace(' ', '-')}-{name.lower()}-{method}{key}",
+            f"{name}: at {where} {METHODS[method]} finds flatter minima by {words}{moment}",
+            _PLAN, None, flatter(plan, frame, name, method, batch, measure),
+            quantity=f"sharpness by {words} at batch {batch}{moment or ' at the end'}, {METHODS[method]} over plain, "
             "log scale",
             minimal=1.0, direction="less", min_seeds=_planned(plan, name), scale=plan.scale,
         )
         for method in (SAM, ASAM)
+        for batch, frame, id, key, where, moment in places
         for measure, words in WORDS.items()
-        for frame, key, moment in ((found, "", ""), (at_level, "-matched", ", at matched training loss"))
     ]  # fmt: skip
 
 
 def _rates(plan: Plan, results: Results, name: str) -> list[Claim]:
-    """The power of the batch: over batch sizes, as the candidates have one seed."""
-    found = powers(plan, results)
+    """The power of the batch: its interval is over batch sizes, and with candidates of one seed it has no verdict."""
+    found, best = powers(plan, results), best_rates(plan, results)
     claims = []
     for method, word in METHODS.items():
         here = found[(found["optimizer"] == name) & (found["method"] == method)]
-        bounds = int(here["edges"].iloc[0]) if len(here) else 0
-        left_out = f"; of {here['batches'].iloc[0]}, {bounds} left out as bounds" if bounds else ""
-        claims.append(Claim.judged(
+        edges = best.loc[(best["optimizer"] == name) & (best["method"] == method), "edge"].astype(bool)
+        left_out = f"; of {len(edges)}, {int(edges.sum())} left out as bounds" if edges.any() else ""
+        claim = Claim.judged(
             f"surlemont-rate-{name.lower()}-{method}", f"{name}, {word}: the best learning rate grows with the batch",
             _PLAN, None, power(plan, results, name, method),
             quantity="p of the best rate ~ batch^p, by least squares over the batch sizes whose best rate lies within "
-            f"the grid, candidates of one seed{left_out}",
+            f"the grid{left_out}",
             minimal=0.0, over="batch sizes", scale=plan.scale,
-        ))  # fmt: skip
+        )  # fmt: skip
+        if len(here) or len(edges) == len(problem(plan, name).batches):
+            rule = f"{claim.rule}; the candidates have one seed, and a verdict asks for at least {MIN_SEEDS} seeds"
+            claim = replace(claim, verdict="inconclusive", n_seeds=1, rule=rule)
+        claims.append(claim)
     return claims

@@ -3,6 +3,7 @@
 import math
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from reproduce.matching import Match, match
@@ -139,7 +140,8 @@ def ends(plan: Plan, results: Results) -> pd.DataFrame:
     Accuracies are in per cent, NaN where the run diverged. `accuracy`, of the test examples, is the mean over the last
     evaluations (`LAST`), as at a constant rate one differs from the next; `equal_gradients` is the same after as many
     passes over the data with gradient as the plain optimizer's budget has, and a run that ended before stays where it
-    was. `gradients` counts such passes. What is missing is NaN.
+    was. `gradients` counts such passes. `ahead_on_train` is the accuracy of the training sample, over the same
+    evaluations, minus `accuracy`. What is missing is NaN.
     """
     rows = []
     for cell, trials in settled(plan, results).items():
@@ -157,6 +159,7 @@ def ends(plan: Plan, results: Results) -> pd.DataFrame:
                 **{name: math.nan if value is None else value for name, value in sharp.items()},
                 "accuracy": _reached(plan, results, cell, trial, math.inf),
                 "equal_gradients": _reached(plan, results, cell, trial, problem(plan, cell.network).epochs),
+                "ahead_on_train": _ahead_on_train(results, trial),
                 "train_accuracy": 100 * last.get("train_accuracy", math.nan),
                 "train_loss": last.get("train_loss", math.nan),
                 "epochs": float(done.outcome["epochs"]), "updates": int(done.outcome["steps"]),
@@ -165,6 +168,55 @@ def ends(plan: Plan, results: Results) -> pd.DataFrame:
                 "stopped": done.outcome["stop_reason"],
             })  # fmt: skip
     return pd.DataFrame(rows)
+
+
+def _ahead_on_train(results: Results, trial: Trial) -> float:
+    """Accuracy (%) of the training sample minus that of the test examples, over the last evaluations."""
+    curves = results.curves(trial)
+    if curves is None or results.diverged(trial):
+        return math.nan
+    train, test = (
+        curves.loc[curves["metric"] == f"{split}_accuracy", "value"].iloc[-LAST:].mean() for split in ("train", "test")
+    )
+    return 100 * float(train - test)
+
+
+def at_equal_loss(plan: Plan, results: Results, small: Cell, large: Cell) -> dict[Cell, dict[int, float]]:
+    """Cell -> seed -> test accuracy (%) at the lowest training loss that both runs of the seed have come to.
+
+    Between two evaluations both are taken to change along a straight line. Seeds of which a run is missing are absent;
+    where one diverged both are NaN.
+    """
+    found: dict[Cell, dict[int, float]] = {small: {}, large: {}}
+    runs = settled(plan, results)
+    for seed, pair in enumerate(zip(runs.get(small, []), runs.get(large, []), strict=False)):
+        curves = [results.curves(trial) for trial in pair]
+        if any(curve is None for curve in curves):
+            continue
+        lost = any(results.diverged(trial) for trial in pair)
+        paths = [_path(curve) for curve in curves if curve is not None]
+        level = max(float(path["loss"].min()) for path in paths)
+        for cell, path in zip(found, paths, strict=True):
+            found[cell][seed] = math.nan if lost else _accuracy_at(path, level)
+    return found
+
+
+def _path(curves: pd.DataFrame) -> pd.DataFrame:
+    """Training loss and test accuracy (%) at every evaluation that has both."""
+    wide = curves[curves["metric"].isin(["train_loss", "test_accuracy"])].pivot_table(
+        index="step", columns="metric", values="value"
+    )
+    return pd.DataFrame({"loss": wide["train_loss"], "accuracy": 100 * wide["test_accuracy"]}).dropna()
+
+
+def _accuracy_at(path: pd.DataFrame, level: float) -> float:
+    """Accuracy where the loss first comes down to a level."""
+    losses, accuracies = path["loss"].to_numpy(), path["accuracy"].to_numpy()
+    at = int(np.argmax(losses <= level + 1e-12))
+    if at == 0:
+        return float(accuracies[0])
+    share = (losses[at - 1] - level) / (losses[at - 1] - losses[at])
+    return float(accuracies[at - 1] + share * (accuracies[at] - accuracies[at - 1]))
 
 
 def _reached(plan: Plan, results: Results, cell: Cell, trial: Trial, gradients: float) -> float:

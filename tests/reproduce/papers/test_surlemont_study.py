@@ -219,8 +219,12 @@ def test_the_power_of_the_best_rate_is_found(exponent):
     assert found.estimate == pytest.approx(exponent, abs=1e-6)
     assert found.n == 4
     assert found.high - found.low < 1e-3
-    claims = judged(STUDY, at, Growing(exponent))
-    assert claims["surlemont-rate-sgd-plain"].verdict == ("reproduced" if exponent else "inconclusive")
+    claim = judged(STUDY, at, Growing(exponent))["surlemont-rate-sgd-plain"]
+    assert (claim.verdict, claim.n_seeds) == ("inconclusive", 1)  # candidates of one seed decide nothing
+    assert claim.measured == pytest.approx(exponent, abs=1e-6)
+    assert claim.uncertainty == (found.low, found.high)
+    assert claim.rule.endswith("the candidates have one seed, and a verdict asks for at least 3 seeds")
+    assert prose.reason(vars(claim)) == "fewer seeds than the rule asks for"
 
 
 def test_bounds_are_no_values():
@@ -230,7 +234,8 @@ def test_bounds_are_no_values():
     assert best[best["method"] == PLAIN]["edge"].sum() == 3
     assert power(at, results, "SGD", PLAIN) is None
     claim = judged(STUDY, at, results)["surlemont-rate-sgd-plain"]
-    assert claim.verdict == "not run"
+    assert claim.verdict == "inconclusive"
+    assert "of 4, 3 left out as bounds" in claim.rule
     assert best_rates(PLAN, Made())["edge"].all()  # a grid of two has nothing but ends
     assert power(PLAN, Made(), "SGD", PLAIN) is None
 
@@ -393,9 +398,39 @@ def test_the_claims_are_judged_by_what_was_measured(tmp_path):
         assert (claim.verdict, claim.measured) == ("reproduced", pytest.approx(0.25))
         assert found[f"surlemont-flatter-{name}-sgd-sam-matched"].measured == pytest.approx(0.25)
         assert found[f"surlemont-flatter-{name}-sgd-asam"].verdict != "reproduced"
-    assert verdicts["surlemont-rate-sgd-plain"] == "not run"  # a grid of two has nothing but ends
+        assert found[f"surlemont-at-16-{name}-sgd-sam"].verdict == "reproduced"
+        assert found[f"surlemont-at-16-{name}-sgd-asam"].verdict != "reproduced"
+    assert found["surlemont-rate-sgd-plain"].measured is None  # a grid of two has nothing but ends
+    assert verdicts["surlemont-rate-sgd-plain"] == "inconclusive"
     write_claims(tmp_path / "claims.json", found.values())
     assert read_claims(tmp_path / "claims.json") == list(found.values())
+
+
+def test_a_gap_of_time_is_told_from_one_of_generalisation():
+    """The small batch learns faster, and both have one test accuracy at one training loss."""
+    found = judged(STUDY, PLAN, Made())
+    assert found["surlemont-gap-sgd"].measured == pytest.approx(8, abs=0.1)
+    equal = found["surlemont-gap-sgd-equal-loss"]
+    assert (equal.verdict, equal.measured) == ("not reproduced", pytest.approx(0, abs=1e-6))
+    ahead = found["surlemont-gap-sgd-train-test"]
+    assert (ahead.verdict, ahead.measured) == ("not reproduced", pytest.approx(0, abs=1e-6))
+
+    class Overfitting(Made):
+        """The training accuracy of the large batch is 6 points above the test accuracy, its loss as much lower."""
+
+        def _made(self, trial):
+            rows = super()._made(trial)
+            if place(trial)[2] == LARGE:
+                train = rows["metric"].str.startswith("train") & (rows["epoch"] > 0)
+                rows.loc[train, "value"] += np.where(rows.loc[train, "metric"] == "train_loss", -0.06, 0.06)
+            return rows
+
+    found = judged(STUDY, PLAN, Overfitting())
+    assert found["surlemont-gap-sgd-train-test"].measured == pytest.approx(6)
+    assert found["surlemont-gap-sgd-train-test"].verdict == "reproduced"
+    assert found["surlemont-gap-sgd-equal-loss"].measured == pytest.approx(6)
+    lost = Made(lost=lambda trial: place(trial)[:3] == ("SGD", PLAIN, LARGE) and trial.seed == 1)
+    assert "diverged" in judged(STUDY, PLAN, lost)["surlemont-gap-sgd-equal-loss"].rule
 
 
 def test_what_has_not_been_measured_yet_has_not_diverged():
@@ -419,3 +454,13 @@ def test_the_discussion_answers_by_verdict():
     assert text.startswith("Yes: SGD: with SAM the large batch comes within 1 point of the small one without (0.4")
     assert " No: SGD: with ASAM the large batch comes within 1 point of the small one without (5" in text
     assert prose.answer(claims, "unknown") == ""
+    gathered = prose.gathered(claims, "surlemont-at", "surlemont-flatter")
+    assert gathered[0] == (
+        "SGD: at batch 16 SAM finds flatter minima: yes by Keskar's box (0.250), the ball (0.250), the adaptive ball"
+        " (0.250) and the top Hessian eigenvalue (0.250)."
+    )
+    assert [sentence.partition(": undecided by")[0] for sentence in gathered[3:6]] == [
+        "SGD: at batch 16 ASAM finds flatter minima",
+        "SGD: at the large batch ASAM finds flatter minima",
+        "SGD: at the large batch ASAM finds flatter minima, at matched training loss",
+    ]
