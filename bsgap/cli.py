@@ -40,6 +40,7 @@ from bsgap.callbacks.wandb import WeightsAndBiases
 from bsgap.errors import BadCheckpoint, Interrupted, UsageError
 from bsgap.files import check_writable, write_text
 from bsgap.signals import stoppable
+from bsgap.tasks.common import ManualTask
 from bsgap.terminal import INTERRUPTED, one_line, quiet, usage_error
 
 CONFIG = "config.yaml"
@@ -201,7 +202,13 @@ class BsgapCLI(LightningCLI):
             raise UsageError(one_line(error)) from None
 
     def before_fit(self) -> None:
-        """Store the resolved configuration with the run, and give it to W&B."""
+        """Store the resolved configuration with the run, and give it to W&B.
+
+        Raises:
+            UsageError: The trainer is to do what a task of this package does itself.
+        """
+        if isinstance(self.model, ManualTask):
+            _check_trainer(self.trainer)
         config, root = self.config["fit"], Path(self.trainer.default_root_dir)
         stored = root / CONFIG
         logged = config.wandb.mode != "disabled"
@@ -220,6 +227,25 @@ class BsgapCLI(LightningCLI):
         root = Path(self.trainer.default_root_dir)
         if (root / SUMMARY).exists() and self.trainer.progress_bar_callback is not None:
             print(f"{root / SUMMARY}: {json.loads((root / SUMMARY).read_text())['status']}")
+
+
+def _check_trainer(trainer: Any) -> None:
+    """Refuse what Lightning refuses of manual optimisation, with the option that is meant.
+
+    Raises:
+        UsageError: Gradients are to be accumulated or clipped by the trainer.
+    """
+    if trainer.accumulate_grad_batches != 1:
+        raise UsageError(
+            f"--trainer.accumulate_grad_batches must be 1, got {trainer.accumulate_grad_batches}: a step takes the"
+            " whole batch. Set --data.batch_size to the batch that is meant, and --model.init_args.micro_batch to what"
+            " goes through the network at once."
+        )
+    if trainer.gradient_clip_val is not None:
+        raise UsageError(
+            "--trainer.gradient_clip_val is not for these tasks, which clip the gradient of the whole batch themselves."
+            f" Set --model.init_args.gradient_clip {trainer.gradient_clip_val:g} instead."
+        )
 
 
 def _check_checkpoint(path: Path) -> None:

@@ -104,8 +104,8 @@ class Hessian(Measuring):
         )
         counts = {"k": k, "trace_probes": trace_probes, "density_probes": density_probes}
         for option, value in counts.items():
-            if value < 0:
-                raise UsageError(f"{name}: {option} must be positive, or 0 for none, got {value}.")
+            if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+                raise UsageError(f"{name}: {option} must be a positive integer, or 0 for none, got {value!r}.")
         if not any(counts.values()):
             raise UsageError(f"{name}: nothing to measure: expected one of {', '.join(counts)} above 0.")
         if trace_probes == 1:

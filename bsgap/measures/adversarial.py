@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from bsgap.errors import UsageError
-from bsgap.measures.batches import Loss, placed
+from bsgap.measures.batches import DRAWS_NOTHING, Loss, placed
 from bsgap.measures.evaluation import are_classes, mean_loss
 from bsgap.measures.modes import Statistics, device_of, measuring
 
@@ -172,5 +172,5 @@ def _check_deterministic(
     if math.isfinite(value) and (gap > 1e-4 * size or abs(value - second) > 1e-4 * max(abs(value), 1e-2)):
         raise UsageError(
             f"the loss is not deterministic: twice the same examples gave {value:.9g} and {second:.9g}, outputs"
-            f" {gap:.3g} apart (norm {size:.3g}). Switch off what draws random numbers in the model or the loss."
+            f" {gap:.3g} apart (norm {size:.3g}). {DRAWS_NOTHING}"
         )

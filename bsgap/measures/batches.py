@@ -16,6 +16,12 @@ Batches = Sequence[tuple[Any, Tensor]]
 Loss = Callable[[Tensor, Tensor], Tensor]
 """`loss(outputs, targets)`: the *mean* over the examples of a batch, a scalar."""
 
+DRAWS_NOTHING = (
+    "Let nothing in the model or the loss draw random numbers: use nn.Dropout or dropout(x, training=self.training),"
+    " which a measure switches off, and augment the data, not in forward."
+)
+"""What to do about a loss that differs from one pass to the next."""
+
 
 def listed(batches: Iterable[Any]) -> Batches:
     """`batches` as a checked list of pairs; anything but a list or tuple (a DataLoader, say) is read once.

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from bsgap.errors import UsageError
-from bsgap.measures.batches import Batches, placed
+from bsgap.measures.batches import DRAWS_NOTHING, Batches, placed
 from bsgap.measures.folding import Pair, Weights, fold, folded, pairs
 from bsgap.measures.modes import Statistics, device_of
 
@@ -92,7 +92,7 @@ def shortcuts(model: nn.Module, batches: Batches, statistics: Statistics) -> Sho
     if expected.isfinite().all() and not _close(again, expected):
         raise UsageError(
             f"the model is not deterministic: twice the same examples gave outputs {(again - expected).abs().max():.3g}"
-            " apart. Switch off what draws random numbers in it."
+            f" apart. {DRAWS_NOTHING}"
         )
     if not isinstance(inputs, Tensor) or len(expected) != len(inputs):
         return Shortcuts()

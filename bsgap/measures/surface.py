@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from bsgap.errors import NotFinite, UsageError
-from bsgap.measures.batches import Batches, Loss, examples_in, listed, placed, sample
+from bsgap.measures.batches import DRAWS_NOTHING, Batches, Loss, examples_in, listed, placed, sample
 from bsgap.measures.directions import Direction, checked
 from bsgap.measures.evaluation import are_classes, check_loss, mean_loss
 from bsgap.measures.folding import Weights
@@ -176,7 +176,7 @@ class _Plane:
         if first.isfinite().all() and not torch.allclose(first, second, rtol=1e-4, atol=1e-12):
             raise UsageError(
                 f"the loss is not deterministic: twice the same examples gave {first.item():.9g} and"
-                f" {second.item():.9g}. Switch off what draws random numbers in the model or the loss."
+                f" {second.item():.9g}. {DRAWS_NOTHING}"
             )
 
     @torch.no_grad()

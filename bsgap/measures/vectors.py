@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from bsgap.errors import UsageError
-from bsgap.measures.batches import Batches, Loss, examples_in, placed, sample
+from bsgap.measures.batches import DRAWS_NOTHING, Batches, Loss, examples_in, placed, sample
 from bsgap.measures.evaluation import check_loss, mean_loss
 
 PROBE = 256  # examples on which the determinism of the loss is checked
@@ -113,7 +113,7 @@ class MeanLoss:
         if math.isfinite(first) and (abs(first - second) > 1e-4 * abs(first) or gap > 1e-2 * size):
             raise UsageError(
                 f"the loss is not deterministic: twice the same examples gave {first:.9g} and {second:.9g}, gradients"
-                f" {gap:.3g} apart (norm {size:.3g}). Switch off what draws random numbers in the model or the loss."
+                f" {gap:.3g} apart (norm {size:.3g}). {DRAWS_NOTHING}"
             )
 
     def _add(self, value: Tensor) -> None:

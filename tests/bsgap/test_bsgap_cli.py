@@ -159,8 +159,8 @@ def test_a_finished_run_is_not_trained_again(runs, capsys):
         (["--threads=0"], "--threads must be at least 1, got 0."),
         (["--wandb.mode=sometimes"], "sometimes"),
         (["--trainer.accelerator=nonsense"], "nonsense"),
-        (["--trainer.gradient_clip_val=1"], "gradient_clip_val"),  # Lightning's, not for manual optimisation
-        (["--trainer.accumulate_grad_batches=2"], "accumulate_grad_batches"),
+        (["--trainer.gradient_clip_val=1"], "whole batch themselves. Set --model.init_args.gradient_clip 1 instead."),
+        (["--trainer.accumulate_grad_batches=2"], "accumulate_grad_batches must be 1, got 2: a step takes the whole"),
         (["--config=absent.yaml"], "absent.yaml"),
         (["--ckpt_path=absent.ckpt"], "there is no file absent.ckpt"),
     ],

@@ -160,7 +160,8 @@ def test_a_diverged_training_ends_with_a_warning(fit):
 def test_usage_errors():
     cases = [
         ({"every_n_epochs": 0}, "every_n_epochs must be at least 1 or absent, got 0"),
-        ({"k": -1}, "hessian: k must be positive, or 0 for none, got -1"),
+        ({"k": 1.5}, "hessian: k must be a positive integer, or 0 for none, got 1.5"),
+        ({"k": -1}, "hessian: k must be a positive integer, or 0 for none, got -1"),
         ({"k": 0}, "hessian: nothing to measure: expected one of k, trace_probes, density_probes above 0"),
         ({"trace_probes": 1}, "hessian: trace_probes must be at least 2, for a standard error, or 0, got 1"),
         ({"matrix": "fisher"}, "hessian: matrix must be one of hessian, gauss-newton, got 'fisher'"),
@@ -168,9 +169,12 @@ def test_usage_errors():
         ({"order": "size"}, "hessian: order must be one of value, magnitude, got 'size'"),
         ({"tolerance": 0.0}, "hessian: tolerance must be positive and finite, got 0.0"),
         ({"k": 3, "most_products": 2}, "hessian: most_products must be at least k = 3, got 2"),
-        ({"density_probes": -1}, "hessian: density_probes must be positive, or 0 for none, got -1"),
+        ({"density_probes": -1}, "hessian: density_probes must be a positive integer, or 0 for none, got -1"),
         ({"density_probes": 1, "density_steps": 0}, "hessian: density_steps must be at least 1, got 0"),
-        ({"trace_probes": -1, "name": "curve"}, "curve: trace_probes must be positive, or 0 for none, got -1"),
+        (
+            {"trace_probes": -1, "name": "curve"},
+            "curve: trace_probes must be a positive integer, or 0 for none, got -1",
+        ),
     ]
     for options, message in cases:
         with pytest.raises(UsageError, match=message):
