@@ -51,7 +51,8 @@ def lines(plan: Plan, results: Results) -> Drawn | None:
         found = results.measured(trials.line(plan, name, ends, seed))
         if found is None:
             continue
-        place = {"panel": " to ".join(f"({rate:g}, {batch})" for rate, batch in ends), "network": name, "seed": seed}
+        title = " to ".join(f"({rate:g}, {batch})" for rate, batch in ends)
+        place = {"panel": f"(η, S) = {title}", "network": name, "seed": seed}
         for split in ("train", "test"):
             rows += [
                 {**place, "arm": split, "alpha": alpha, "value": loss}
@@ -74,6 +75,9 @@ def equal_ratios(plan: Plan, results: Results) -> Drawn | None:
     for name in plan.networks:
         chosen = grid(plan, name)
         for arm, pairs in (("one ratio η/S", chosen.equal), ("one rate η", chosen.unequal)):
+            if len(plan.networks) == 1 and pairs:  # else each network has its own
+                rate, batch = pairs[-1]
+                arm = f"{arm} = {rate / batch if 'ratio' in arm else rate:g}"
             for pair in pairs:
                 for column in ("end", "accuracy"):
                     title, _ = QUANTITIES[column]

@@ -84,10 +84,15 @@ def _over(plan: Plan, *, test: bool = True) -> list[str]:
     return [f"losses over {' and '.join(words)} examples, without augmentation"] if words else []
 
 
+KEY = ("seed 0", "above: weight decay, batch size m, test error")
+"""What the titles of Fig. 3 say, for its footer."""
+
+
 def _title(plan: Plan, results: Results, decay: str, size: str) -> str:
     """Weight decay, batch size and test error of the first seed, as above each panel of Fig. 3."""
     error = arms.final(results, run(plan, decay, size, 0), "test_error")
-    return f"{DECAYS[decay]:g}, {setting(plan).batch(size)}" + (f", {error:.2f} %" if error is not None else "")
+    first = f"{decay_label(decay).replace('weight decay', 'wd')}, m {setting(plan).batch(size)}"
+    return first + (f", {error:.1f} %" if error is not None else "")
 
 
 def _footer(plan: Plan, results: Results, *notes: str, seeds: int = 1) -> drawing.Footer:
@@ -114,7 +119,7 @@ def curves(plan: Plan, results: Results) -> Drawn | None:
     if not rows:
         return None
     frame = pd.DataFrame(rows)
-    return drawing.landscape_curves(frame, _footer(plan, results, *_over(plan), "seed 0"), top=TOP), frame
+    return drawing.landscape_curves(frame, _footer(plan, results, *_over(plan), *KEY), top=TOP), frame
 
 
 def contours(plan: Plan, results: Results) -> Drawn | None:
@@ -122,7 +127,7 @@ def contours(plan: Plan, results: Results) -> Drawn | None:
     frame = _grids(plan, results, list(product(DECAYS, SIZES)))
     if frame is None:
         return None
-    return drawing.landscape_contours(frame, _footer(plan, results, *_over(plan, test=False), "seed 0")), frame
+    return drawing.landscape_contours(frame, _footer(plan, results, *_over(plan, test=False), *KEY)), frame
 
 
 def surface(plan: Plan, results: Results) -> Drawn | None:
@@ -130,7 +135,7 @@ def surface(plan: Plan, results: Results) -> Drawn | None:
     frame = _grids(plan, results, [SHOWN])
     if frame is None:
         return None
-    return drawing.landscape_surface(frame, _footer(plan, results, *_over(plan, test=False), "seed 0")), frame
+    return drawing.landscape_surface(frame, _footer(plan, results, *_over(plan, test=False), *KEY)), frame
 
 
 def _grids(plan: Plan, results: Results, places: list[tuple[str, str]]) -> pd.DataFrame | None:

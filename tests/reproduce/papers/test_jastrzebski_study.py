@@ -92,7 +92,8 @@ def test_figure_1_has_norm_and_accuracy_of_every_pair():
 def test_figure_2_joins_the_pairs():
     _, frame = draw("fig2", made())
     assert frame["panel"].unique().tolist() == [
-        "(0.02, 20) to (0.02, 80)", "(0.02, 20) to (0.005, 20)", "(0.02, 80) to (0.005, 20)",
+        f"(η, S) = {ends}"
+        for ends in ("(0.02, 20) to (0.02, 80)", "(0.02, 20) to (0.005, 20)", "(0.02, 80) to (0.005, 20)")
     ]  # fmt: skip
     assert frame["arm"].unique().tolist() == ["train", "test"]
     asked = ARTIFACTS["fig2"].measures(PLAN, made())
@@ -102,11 +103,11 @@ def test_figure_2_joins_the_pairs():
 
 def test_figure_3_sets_one_ratio_beside_one_rate():
     _, frame = draw("fig3", made())
-    assert frame["arm"].unique().tolist() == ["one ratio η/S", "one rate η"]
+    assert frame["arm"].unique().tolist() == ["one ratio η/S = 0.00025", "one rate η = 0.02"]
     norms = frame[(frame["quantity"] == "end") & (frame["seed"] == 0)]
     ratios = norms.groupby("arm")["value"].agg(lambda values: values.max() / values.min())
-    assert ratios["one ratio η/S"] == pytest.approx(1, abs=0.01)
-    assert ratios["one rate η"] == pytest.approx(2, abs=0.01)
+    assert ratios["one ratio η/S = 0.00025"] == pytest.approx(1, abs=0.01)
+    assert ratios["one rate η = 0.02"] == pytest.approx(2, abs=0.01)
 
 
 def test_the_table_falls_by_ratio():

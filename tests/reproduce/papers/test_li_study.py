@@ -151,14 +151,15 @@ def test_the_interpolation_has_a_panel_for_each_weight_decay():
 def test_a_panel_is_titled_with_weight_decay_batch_and_test_error(name):
     _, frame = draw(name, Pictures())
     assert frame["panel"].unique().tolist() == [
-        "0, 16, 10.00 %", "0, 164, 14.00 %", "0.0005, 16, 8.00 %", "0.0005, 164, 13.00 %",
+        "wd 0, m 16, 10.0 %", "wd 0, m 164, 14.0 %",
+        "wd 5e-4, m 16, 8.0 %", "wd 5e-4, m 164, 13.0 %",
     ]  # fmt: skip
 
 
 def test_the_surface_is_the_one_that_the_caption_names():
     _, frame = draw("surface", Pictures())
     assert SHOWN == ("decayed", "SB")
-    assert frame["panel"].unique().tolist() == ["0.0005, 16, 8.00 %"]
+    assert frame["panel"].unique().tolist() == ["wd 5e-4, m 16, 8.0 %"]
     row = frame[(frame["alpha"].round(9) == 1) & (frame["beta"].round(9) == 0)]
     assert row["loss"].tolist() == pytest.approx([1.1])
 
