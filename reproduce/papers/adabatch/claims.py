@@ -4,8 +4,7 @@ from collections.abc import Callable, Iterator
 
 from reproduce.arms import compared
 from reproduce.claims import Claim
-from reproduce.papers.adabatch.facts import WITHIN
-from reproduce.papers.adabatch.facts import speedup as reported_speedup
+from reproduce.papers.adabatch.facts import WITHIN, speedup_words
 from reproduce.papers.adabatch.problems import ADAPTIVE, LARGE, PROBLEMS, SMALL
 from reproduce.papers.adabatch.trials import DIRECTIONS, errors, speedups, updates
 from reproduce.results import Results
@@ -64,12 +63,11 @@ def _updates(plan: Plan, results: Results, name: str) -> Iterator[Claim]:
 
 def _speed(plan: Plan, results: Results, name: str) -> Iterator[Claim]:
     """Larger batches use the machine better, forward and backward."""
-    reported = reported_speedup(name)
     for direction in DIRECTIONS:
         yield Claim.judged(
             f"adabatch-{direction}-{name.lower()}",
             f"{PROBLEMS[plan.scale][name].label}: the {direction} passes of the adaptive batch take less time",
-            "CIFAR-100 on one GPU", f"about ×{reported} (S)" if reported is not None else None,
+            "CIFAR-100 on one GPU", speedup_words(name),
             compared(speedups(plan, results, name, ADAPTIVE, direction), FASTER, "ratio"),
             quantity=f"time of the {direction} passes over as many examples, small, fixed over adaptive, from timed "
             "steps, ratio on the log scale",
