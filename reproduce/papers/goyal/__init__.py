@@ -59,10 +59,10 @@ def _notes(plan: Plan) -> list[str]:
                 f"The tables of warm-ups and rules are taken at batch {sizes.large}, {sizes.large // sizes.base} "
                 f"times the base, where an epoch has {examples // sizes.large} steps; the paper's are at 8192, 32 "
                 "times its base, where it has 156, and which is at its knee. Where ours lies beyond the knee, the "
-                "claims on warm-ups and rules say so: there the linear rule itself no longer keeps the error. Where "
-                "the knee is at the base, warm-ups and rules are tested at one batch size beyond it and at none up "
-                f"to it. That a larger batch leaves the error alone is tested at {sizes.flat}, where an epoch has "
-                f"{examples // sizes.flat} steps."
+                "claims on warm-ups and rules say so: there the linear rule itself no longer keeps the error. That a "
+                f"larger batch leaves the error alone is tested at {sizes.flat}, where an epoch has "
+                f"{examples // sizes.flat} steps, and the rules are compared there too"
+                + (", since the rest had been run." if plan.scale == "laptop" else ".")
             )
     few = [name for name in plan.networks if plan.seeds[name] < MIN_SEEDS]
     if few:

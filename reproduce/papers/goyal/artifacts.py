@@ -43,7 +43,13 @@ def _table2(plan: Plan) -> list[Trial]:
         for row in ("half", "double", "gains", "deep")
         for batch in (sizes_of(plan.scale, name).base, sizes_of(plan.scale, name).large)
     ]
-    return _at_large(plan, "fixed", "square-root", *variants)
+    moderate = [
+        arm
+        for name in plan.networks
+        for flat in [sizes_of(plan.scale, name).flat]
+        for arm in (f"fixed-{flat}", f"square-root-{flat}", key(flat))
+    ]
+    return _at_large(plan, "fixed", "square-root", *moderate, *variants)
 
 
 ARTIFACTS = (
@@ -78,9 +84,10 @@ ARTIFACTS = (
     ),
     Artifact(
         "table2", "Rules for the rate",
-        "Error at the base batch size and at the large one; gradual warm-up wherever the rate is scaled. A dash: not "
-        "reported, or not run at this scale. “Above linear”: seed-paired difference to the base rate under the linear "
-        "rule at the large batch size, with its 95 % interval. " + _ERROR + _IMAGENET,
+        "Error at the base batch size and at the large one, of analogues also at a moderate one; gradual warm-up "
+        "wherever the rate is scaled. A dash: not reported, or not run at this scale. “Above linear”: seed-paired "
+        "difference to the base rate under the linear rule at the large batch size, with its 95 % interval. "
+        + _ERROR + _IMAGENET,
         "table", _table2, _nothing, tables.rules,
     ),
     Artifact(

@@ -94,14 +94,18 @@ def _warm_up(plan: Plan, results: Results, name: str, sizes: Sizes) -> list[Clai
 
 
 def _rules(plan: Plan, results: Results, name: str, sizes: Sizes) -> list[Claim]:
-    """The linear rule is better than the square-root rule, and than no rule."""
+    """The linear rule is better than the square-root rule and than no rule, at the large and at a moderate batch."""
     words: Mapping[str, str] = {"square-root": "the square-root rule", "fixed": "the base rate"}
-    at, where = _at_large(plan, results, name, sizes)
+    places = [(sizes.large, "", "", *_at_large(plan, results, name, sizes))]
+    if sizes.flat != sizes.large:
+        at = f"At {sizes.flat // sizes.base} times the base batch"
+        places.append((sizes.flat, f"-{sizes.flat}", "-moderate", at, f"at batch {sizes.flat}"))
     return [
         _judged(
-            plan, results, name, f"linear-{rule}", f"{at} the linear rule is better than {words[rule]}",
-            "Table 2a", facts.difference(facts.TABLE2[rule][1], facts.TABLE2["linear"][1]), (rule, key(sizes.large)),
-            f"with {words[rule]} minus that with the linear rule, {where}", AHEAD,
+            plan, results, name, f"linear-{rule}{id}", f"{at} the linear rule is better than {words[rule]}",
+            "Table 2a", facts.difference(facts.TABLE2[rule][1], facts.TABLE2["linear"][1]),
+            (f"{rule}{arm}", key(batch)), f"with {words[rule]} minus that with the linear rule, {where}", AHEAD,
         )
+        for batch, arm, id, at, where in places
         for rule in words
     ]  # fmt: skip

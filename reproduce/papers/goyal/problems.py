@@ -18,7 +18,7 @@ class Sizes:
         base: The one that the base rate is for.
         all: Those of the sweep, ascending; `base`, `flat` and `large` are among them.
         flat: Larger than the base by so much that the paper's claim of an unchanged error is tested there.
-        large: That of the tables of warm-ups and of rules.
+        large: That of the tables of warm-ups and of rules; rules are compared at `flat` too.
         rate: The base rate.
     """
 
@@ -73,6 +73,20 @@ def ways(sizes: Sizes) -> tuple[Arm, ...]:
     )
 
 
+def moderate(sizes: Sizes) -> tuple[Arm, ...]:
+    """The rules other than the linear one at `flat`, where that is another batch size than the large one."""
+    if sizes.flat == sizes.large:
+        return ()
+    rules = (("fixed", "fixed rate", "base"), ("square-root", "square-root rule", "square-root"))
+    return tuple(
+        Arm(
+            f"{name}-{sizes.flat}", f"batch {sizes.flat}, {label}", ((BATCH, sizes.flat), ("rate.scaling", scaling)),
+            batch=sizes.flat,
+        )
+        for name, label, scaling in rules
+    )  # fmt: skip
+
+
 def variants(sizes: Sizes, *, deep: bool = False) -> tuple[Arm, ...]:
     """The rest of Table 2: half and twice the base rate, gains of 1, and (`deep`) ResNet-101, at both batch sizes."""
     settings: dict[str, tuple[str, tuple[str, Scalar]]] = {
@@ -92,7 +106,7 @@ def variants(sizes: Sizes, *, deep: bool = False) -> tuple[Arm, ...]:
 def _arms(scale: str, name: str) -> tuple[Arm, ...]:
     sizes = SIZES[scale][name]
     more = variants(sizes, deep=scale == "paper") if scale in ("gpu", "paper") else ()
-    return sweep(sizes) + ways(sizes) + more
+    return sweep(sizes) + ways(sizes) + moderate(sizes) + more
 
 
 PROBLEMS: dict[str, dict[str, Problem]] = {

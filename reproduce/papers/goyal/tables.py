@@ -96,11 +96,23 @@ def rules(plan: Plan, results: Results) -> Drawn | None:
                 (facts.PANEL, f"{facts.BASE}"): facts.spelled(facts.TABLE2[row][0]),
                 (facts.PANEL, f"{facts.LARGE}"): facts.spelled(facts.TABLE2[row][1]),
                 (ours, f"{sizes.base}"): arms.mean_and_spread(base.values()),
+                **_moderate(plan, results, name, row, ours),
                 (ours, f"{sizes.large}"): arms.mean_and_spread(values.values()),
                 (ours, "above linear"): ABSENT if row == "linear" else arms.signed(arms.compared(values, plain)),
             })  # fmt: skip
         return _spanning(rows) if some else None
     return None
+
+
+def _moderate(plan: Plan, results: Results, name: str, row: str, ours: str) -> dict[tuple[str, str], str]:
+    """The cell of a row at the moderate batch size, where the problem has one; a dash for settings not run there."""
+    sizes = sizes_of(plan.scale, name)
+    if sizes.flat == sizes.large:
+        return {}
+    arm = key(sizes.flat) if row == "linear" else f"{row}-{sizes.flat}"
+    known = row in ("linear", "fixed", "square-root")
+    values = errors(plan, results, name, arm) if known else {}
+    return {(ours, f"{sizes.flat}"): arms.mean_and_spread(values.values())}
 
 
 def _arms(row: str, base: int, large: int) -> tuple[str | None, str]:

@@ -16,6 +16,7 @@ SWEEP = {16: 8.0, 32: 8.1, 64: 8.2, 128: 8.9, 256: 10.0, 500: 15.0}
 HELD = {
     "goyal-flat": 0.2, "goyal-beyond": 7.0, "goyal-warm-up-none": 2.0, "goyal-warm-up-constant": 3.0,
     "goyal-linear-square-root": 6.0, "goyal-linear-fixed": 20.0,
+    "goyal-linear-square-root-moderate": 6.7, "goyal-linear-fixed-moderate": 20.7,
 }  # fmt: skip
 
 
@@ -115,7 +116,8 @@ def test_a_run_that_diverged_counts_as_one_that_answers_at_random():
 def test_without_runs_no_claim_is_judged(scale):
     found = judged(STUDY, plan(STUDY, scale), Made(lambda trial: None))
     assert {claim.verdict for claim in found.values()} == {"not run"}
-    assert set(found) == set(HELD)  # the same lines at every scale
+    moderate = {id for id in HELD if id.endswith("-moderate")}  # the paper has one large batch size
+    assert set(found) == set(HELD) - (moderate if scale == "paper" else set())
 
 
 def test_the_claims_of_a_figure_alone():
@@ -127,6 +129,7 @@ def test_the_reported_effects_are_the_papers(held):
     assert {id: claim.reported.split()[0] for id, claim in held.items()} == {
         "goyal-flat": "+0.14", "goyal-beyond": "+10.36", "goyal-warm-up-none": "+1.10",
         "goyal-warm-up-constant": "+2.14", "goyal-linear-square-root": "+2.48", "goyal-linear-fixed": "+17.93",
+        "goyal-linear-square-root-moderate": "+2.48", "goyal-linear-fixed-moderate": "+17.93",
     }  # fmt: skip
 
 
