@@ -6,7 +6,7 @@ one by one, and with all batches prepared beforehand, which leaves but the netwo
 each prepared batch, on a processor with the shortcuts of `bsgap.measures.shortcuts`. All are in float32, and their
 losses are compared. The target is at most half the time of one pass a point.
 
-    python benchmarks/surface.py [--examples 5000] [--points 5] [--rounds 3] [--threads 1] [--save]
+    python benchmarks/surface.py [--examples 5000] [--alphas 3] [--betas 2] [--rounds 3] [--threads 1] [--save]
 
 prints a row for each network and size of the evaluation batches (5,000 is the default of `bsgap.data.ImageData`):
 milliseconds for 1,000 examples at one point by each way, the least of the rounds, in which they have their turns, and
@@ -15,6 +15,7 @@ the median ratios of `surface` to the two by the wall clock.
 
 import argparse
 from collections.abc import Callable, Iterable
+from itertools import chain, product
 
 import numpy as np
 import torch
@@ -26,6 +27,7 @@ from bsgap.measures import evaluate, random_direction, surface
 from bsgap.networks import VGG9, CifarResNet, FullyConnected
 
 TARGET = 0.5
+Grid = tuple[list[float], list[float]]
 CASES: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     "ResNet-8": (lambda: CifarResNet(8), (3, 32, 32)),
     "VGG-9, a quarter as wide": (lambda: VGG9(width=0.25), (3, 32, 32)),
@@ -34,18 +36,19 @@ CASES: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
 }
 
 
-def points_of(count: int) -> list[float]:
-    """Steps with the model itself among them, so that both ways take as many passes."""
+def steps_of(count: int) -> list[float]:
+    """Steps with the model itself among them, so that all ways take as many passes."""
     return [2 * index / count for index in range(count)]
 
 
-def one_pass_a_point(model: nn.Module, batches: Iterable, direction: dict, alphas: list[float]) -> list[float]:
+def one_pass_a_point(model: nn.Module, batches: Iterable, directions: list, grid: Grid) -> list[float]:
     """The plain loop."""
     start = {name: parameter.data for name, parameter in model.named_parameters()}
+    first, second = directions
     losses = []
-    for alpha in alphas:
+    for alpha, beta in product(*grid):
         for name, parameter in model.named_parameters():
-            parameter.data = start[name] + alpha * direction[name]
+            parameter.data = start[name] + alpha * first[name] + beta * second[name]
         losses.append(evaluate(model, batches).loss)
     for name, parameter in model.named_parameters():
         parameter.data = start[name]
@@ -84,11 +87,12 @@ def case(name: str, batch: int, options: argparse.Namespace) -> dict[str, object
     with torch.no_grad():
         model.train()(batches[0][0][:200].cpu())  # running averages of their own
     model.to(device())
-    direction, alphas = random_direction(model), points_of(options.points)
+    directions = [random_direction(model, seed=seed) for seed in (0, 1)]
+    grid = steps_of(options.alphas), steps_of(options.betas)
     ways: dict[str, Callable[[], list[float]]] = {
-        "loader": lambda: one_pass_a_point(model, loader, direction, alphas),
-        "prepared": lambda: one_pass_a_point(model, batches, direction, alphas),
-        "surface": lambda: surface(model, batches, direction, alphas).losses["train"],
+        "loader": lambda: one_pass_a_point(model, loader, directions, grid),
+        "prepared": lambda: one_pass_a_point(model, batches, directions, grid),
+        "surface": lambda: list(chain.from_iterable(surface(model, batches, directions, *grid).losses["train"])),
     }
     rounds = []
     for turn in range(options.rounds + 1):
@@ -99,7 +103,7 @@ def case(name: str, batch: int, options: argparse.Namespace) -> dict[str, object
         if turn:  # the first is to warm up
             rounds.append([found[way][0] for way in ways])
     times = np.array(rounds)  # rounds, ways, clocks
-    each = times.min(0)[:, 0] / options.examples / options.points * 1e6
+    each = times.min(0)[:, 0] / options.examples / (options.alphas * options.betas) * 1e6
     ratios = np.median(times[:, 2:, 0] / times[:, :2, 0], axis=0).tolist()
     print(
         f"{name:26} batches of {batch:5}  one pass a point {each[0]:7.1f} (loader) {each[1]:7.1f} (prepared)  surface"
@@ -119,7 +123,8 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--examples", type=int, default=5000)
-    parser.add_argument("--points", type=int, default=5)
+    parser.add_argument("--alphas", type=int, default=3, help="points along the first direction")
+    parser.add_argument("--betas", type=int, default=2, help="points along the second")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--batches", type=int, nargs="+", default=[5000, 500])
     parser.add_argument("--networks", nargs="+", choices=CASES, default=list(CASES))
@@ -131,7 +136,7 @@ def main() -> None:
     print(", ".join(f"{key} {value}" for key, value in where.items()), flush=True)
     rows = [case(name, batch, options) for name in options.networks for batch in options.batches]
     if options.save:
-        asked = {"examples": options.examples, "points": options.points, "rounds": options.rounds}
+        asked = {name: getattr(options, name) for name in ("examples", "alphas", "betas", "rounds")}
         save("surface", where | asked | {"target": TARGET, "rows": rows})
 
 
