@@ -12,7 +12,7 @@ READY := .venv/.ready
 .DELETE_ON_ERROR:
 
 help:
-	@echo "make reproduce   figures, tables and verdicts of PAPER (keskar, golmant) at demo scale, in results/"
+	@echo "make reproduce   figures, tables and verdicts of PAPER (keskar, golmant, ...) at demo scale, in results/"
 	@echo "make report      the report from what is in results/"
 	@echo "make test        the tests"
 	@echo "make lint        ruff and mypy"
