@@ -241,7 +241,7 @@ def _check_trainer(trainer: Any) -> None:
             " whole batch. Set --data.batch_size to the batch that is meant, and --model.init_args.micro_batch to what"
             " goes through the network at once."
         )
-    if trainer.gradient_clip_val is not None:
+    if trainer.gradient_clip_val:
         raise UsageError(
             "--trainer.gradient_clip_val is not for these tasks, which clip the gradient of the whole batch themselves."
             f" Set --model.init_args.gradient_clip {trainer.gradient_clip_val:g} instead."

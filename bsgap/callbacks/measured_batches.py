@@ -60,15 +60,18 @@ def training_batches(trainer: Any, source: Iterable[Any] | None = None, examples
 def _as_trained_on(trainer: Any, batches: Iterable[Any]) -> list[Any]:
     """Batches of a loader as the module gets them in a step, but left where they were if no hook is one's own."""
     module, data = trainer.lightning_module, trainer.datamodule
-    converted = [trainer.precision_plugin.convert_input(batch) for batch in batches]
-    if not any(is_overridden(hook, owner) for hook in TRANSFER_HOOKS for owner in (module, data) if owner is not None):
-        return converted
-    found = []
-    for batch in converted:
-        ready = module._on_before_batch_transfer(batch, dataloader_idx=0)
-        ready = trainer.strategy.batch_to_device(ready, dataloader_idx=0)
-        found.append(move_data_to_device(ready, torch.device("cpu")))  # all together they may be too much for a GPU
-    return found
+    owners = [owner for owner in (module, data) if owner is not None]
+    hooked = any(is_overridden(hook, owner) for hook in TRANSFER_HOOKS for owner in owners)
+
+    def ready(batch: Any) -> Any:
+        batch = trainer.precision_plugin.convert_input(batch)
+        if not hooked:
+            return batch
+        batch = module._on_before_batch_transfer(batch, dataloader_idx=0)
+        batch = trainer.strategy.batch_to_device(batch, dataloader_idx=0)
+        return move_data_to_device(batch, torch.device("cpu"))  # all together they may be too much for a GPU
+
+    return [ready(batch) for batch in batches]
 
 
 def check_loader(trainer: Any, examples: int | None) -> None:

@@ -2,6 +2,9 @@
 
 from typing import Any
 
+import torch
+from torch import Tensor
+
 from bsgap.errors import UsageError
 
 
@@ -17,14 +20,14 @@ class WatchedMetric:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self._fresh: float | None = None
+        self._fresh: Tensor | float | None = None  # of this process
         self._found = False  # at any time
         self._validated = False
-        self._last: Any = None  # as Lightning keeps it
+        self._others: set[str] = set()
 
     def state_dict(self) -> dict[str, Any]:
         """A value that has not been looked at, and whether there ever was one."""
-        return {"fresh": self._fresh, "found": self._found}
+        return {"fresh": None if self._fresh is None else float(self._fresh), "found": self._found}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what `state_dict` gave."""
@@ -32,10 +35,11 @@ class WatchedMetric:
 
     def evaluated(self, trainer: Any, values: dict[str, float]) -> None:
         """Take the value from an evaluation of `Curves`; the one before the first step is no result of training."""
+        self._others |= set(values)
         if self.name in values:
             self._found = True
             if trainer.global_step:
-                self._fresh = _over_devices(trainer, values[self.name])
+                self._fresh = values[self.name]
 
     def validated(self, trainer: Any) -> None:
         """Take the value from a validation that has just ended."""
@@ -46,25 +50,35 @@ class WatchedMetric:
     def take(self, trainer: Any) -> float | None:
         """The value since the last time that this was asked, at the end of an epoch; None where there is no new one.
 
+        All devices have to ask: it is the mean over them.
+
         Raises:
             UsageError: Nothing by that name has been logged, and nothing more is to be expected.
         """
         self._note(trainer)
+        value, self._fresh = _over_devices(trainer, self._fresh), None
+        self._found = self._found or value is not None
         if not self._found and (self._validated or not trainer.enable_validation):
-            names = ", ".join(sorted(trainer.callback_metrics)) or "nothing"
+            names = ", ".join(sorted({*trainer.callback_metrics, *self._others})) or "nothing"
             raise UsageError(
-                f"ramp.monitor: no metric {self.name} has been logged at the end of an epoch, but {names}. Log it with"
-                " on_epoch=True, or watch another."
+                f"ramp.monitor: no metric {self.name} has been logged at the end of an epoch, but {names}. Log it in"
+                " training_step or in a validation, with on_epoch=True, or watch another."
             )
-        value, self._fresh = self._fresh, None
         return value
 
     def _note(self, trainer: Any) -> None:
-        value = trainer.callback_metrics.get(self.name)
-        if value is not None and value is not self._last:  # another object: it has been computed anew
-            self._last, self._found = value, True
-            self._fresh = _over_devices(trainer, value)
+        """Take what the loop in hand has logged since its epoch or validation began: what is older is not among it."""
+        for on_step in (False, True):
+            value = trainer._results.metrics(on_step)["callback"].get(self.name)
+            if value is not None:
+                self._fresh, self._found = value, True
+                return
 
 
-def _over_devices(trainer: Any, value: Any) -> float:
-    return float(trainer.strategy.reduce(value, reduce_op="mean"))
+def _over_devices(trainer: Any, value: Tensor | float | None) -> float | None:
+    """Mean over the devices that have a value; None where none has."""
+    if trainer.world_size == 1:
+        return None if value is None else float(value)
+    own = [0.0, 0.0] if value is None else [float(value), 1.0]
+    sums = trainer.strategy.reduce(torch.tensor(own, device=trainer.strategy.root_device), reduce_op="sum")
+    return float(sums[0] / sums[1]) if sums[1] else None

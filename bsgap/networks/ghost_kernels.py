@@ -10,13 +10,14 @@ batch as it lies in memory: `(ghosts, positions, channels)`, in rows of channels
 
 On a CPU, where a temporary of the size of the batch costs as much as all the arithmetic, PyTorch's own kernels do what
 they can. GroupNorm with a channel a group has the moments of each example in planes. What comes in less than float32
-is worked on in float32; large ghost batches of bfloat16 or float16 in rows need no copies for that: as images of
-GroupNorm they are normalised by one call that converts in registers. It takes the variance as mean(x²) - μ², and where
-that loses too many digits its outputs are left aside.
+is worked on in float32.
 
-One pass has a loop over the ghost batches: the backward one of those images. Each goes through BatchNorm's own kernel,
-as GroupNorm's takes forty times as long for a channel a group. Rows of float32 stay with operations on the whole batch,
-whose sums are the more exact: those kernels add up one row after the other.
+Large ghost batches of bfloat16 or float16 in rows need no copies in float32 for that. As images of GroupNorm they are
+normalised by one call, which converts in registers. It takes the variance as mean(x²) - μ², whose error grows with
+μ²/σ² and with the number of positions; where that, or a variance below ε, would tell in the outputs, each ghost batch
+goes through BatchNorm's own kernel, in a loop. So it does in the backward pass, as GroupNorm's takes forty times as
+long for a channel a group. Rows of float32 stay with operations on the whole batch, whose sums are the more exact:
+those kernels add up one row after the other.
 """
 
 import torch
@@ -24,7 +25,8 @@ from torch import Tensor
 
 aten = torch.ops.aten
 LARGE = 2**15  # values of a ghost batch from which a call of its own, some 15 µs, costs less than float32 copies
-FAR = 64.0  # μ²/σ² up to which mean(x²) - μ² in float32 is exact enough for outputs of 8 or 11 bits
+FAR = 2**18  # μ²/σ² times positions up to which mean(x²) - μ² is off by some 3e-4: a part of the bits of an output
+LOOKED_AT = 128  # positions of a ghost batch by which that is judged beforehand
 SUMMED = (64, 128)  # a sum goes over blocks of about so many values by so many: through memory in its order
 
 
@@ -43,10 +45,9 @@ def forward(x: Tensor, gain: Tensor, shift: Tensor, eps: float) -> tuple[Tensor,
     if x.device.type != "cpu":
         variance, mean = torch.var_mean(x.to(gain.dtype), _positions(x), correction=0)
         return _scaled(x, gain, shift, mean, variance, eps, torch.empty_like(x)), mean, variance
-    if _as_images(x, gain):
+    if _one_by_one(x, gain):
         found = _forward_images(x, gain, shift, eps)
-        if found is not None:
-            return found
+        return _forward_each(x, gain, shift, eps) if found is None else found
     if x.dtype != gain.dtype:
         # Products and sums in less than float32 lose σ² beside μ²: a residual stream far from 0 then runs away.
         y, mean, variance = forward(x.to(gain.dtype), gain, shift, eps)
@@ -54,7 +55,7 @@ def forward(x: Tensor, gain: Tensor, shift: Tensor, eps: float) -> tuple[Tensor,
     return (_forward_planes if x.ndim == 4 else _forward_rows)(x, gain, shift, eps)
 
 
-def _as_images(x: Tensor, gain: Tensor) -> bool:
+def _one_by_one(x: Tensor, gain: Tensor) -> bool:
     """Whether PyTorch's kernels take each ghost batch whole: large ones in rows, of less than float32, on a CPU."""
     rows = x.device.type == "cpu" and x.ndim == 3
     return rows and x.dtype != gain.dtype and x.shape[1] * x.shape[2] >= LARGE
@@ -63,12 +64,26 @@ def _as_images(x: Tensor, gain: Tensor) -> bool:
 def _forward_images(x: Tensor, gain: Tensor, shift: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor] | None:
     """GroupNorm of ghost batches as images in channels-last layout; None where its variance loses too many digits."""
     ghosts, positions, channels = x.shape
+    some = x[:, :: max(1, positions // LOOKED_AT)].to(gain.dtype)
+    if not _near(*torch.var_mean(some, 1, correction=0), positions, eps):
+        return None
     images = x.view(ghosts, positions, 1, channels).permute(0, 3, 1, 2)
     y, mean, inverse = aten.native_group_norm(images, gain, shift, ghosts, channels, positions, channels, eps)
     variance = inverse.pow(-2) - eps
-    if not bool(((variance > eps) & (FAR * variance > mean.square())).all()):
-        return None
-    return y.permute(0, 2, 3, 1).view(x.shape), mean, variance
+    return (y.permute(0, 2, 3, 1).view(x.shape), mean, variance) if _near(variance, mean, positions, eps) else None
+
+
+def _near(variance: Tensor, mean: Tensor, positions: int, eps: float) -> bool:
+    return bool(((variance > eps) & (FAR / positions * variance > mean.square())).all())
+
+
+def _forward_each(x: Tensor, gain: Tensor, shift: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:
+    y = torch.empty_like(x)
+    mean, unbiased, same, inverse = torch.zeros(4, len(x), x.shape[2], dtype=gain.dtype)
+    for values, m, v, *out in zip(x, mean, unbiased, y, same, inverse, strict=True):
+        # Running averages with momentum 1 are the statistics themselves; 1/√(σ² + ε) has lost a σ² far below ε.
+        torch.native_batch_norm(values, gain, shift, m, v, True, 1.0, eps, out=out)
+    return y, mean, unbiased * (1 - 1 / x.shape[1])
 
 
 def _forward_rows(x: Tensor, gain: Tensor, shift: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:
@@ -103,7 +118,7 @@ def backward(dy: Tensor, x: Tensor, gain: Tensor, mean: Tensor, inverse: Tensor)
     Returns:
         dx, and Σ dy x̂ and Σ dy `(ghosts, channels)`.
     """
-    if _as_images(x, gain):
+    if _one_by_one(x, gain):
         return _backward_each(dy, x, gain, mean, inverse)
     cpu, a = x.device.type == "cpu", gain * inverse
     if not cpu:

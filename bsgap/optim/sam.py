@@ -149,7 +149,7 @@ class SAM(Optimizer):
         try:
             self.base.step()
         except TypeError as error:
-            if "NoneType" not in str(error):
+            if "'NoneType' object is not callable" not in str(error):
                 raise
             raise UsageError(_ASKS_ITSELF.format(type(self.base).__name__)) from error
         return loss
@@ -177,7 +177,7 @@ class SAM(Optimizer):
             loss = share()
         moved = self._moved()
         if not moved:
-            if loss is None and hasattr(share, "_result"):  # Lightning's, of a training_step that skips the batch
+            if loss is None and _may_skip(request):  # training_step gave nothing, to skip the batch
                 return None
             raise UsageError(
                 "SAM: no parameter has a gradient after the closure. Call backward in it, on a loss of the parameters"
@@ -311,6 +311,11 @@ def _check_base(base: Any, given: Any) -> None:
     closure = inspect.signature(base.step).parameters.get("closure")
     if closure is not None and closure.default is inspect.Parameter.empty:
         raise UsageError(_ASKS_ITSELF.format(name))
+
+
+def _may_skip(request: Request) -> bool:
+    """Whether the closure is Lightning's own, around a training_step that may return None."""
+    return bool(getattr(request.module, "automatic_optimization", False))
 
 
 def _takes_no_gradient(request: Request) -> bool:

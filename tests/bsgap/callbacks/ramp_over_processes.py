@@ -7,6 +7,7 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
+import pytorch_lightning as pl
 from ramped import BASE, OwnData, Somebody, Stated, dataloader, train
 
 from bsgap.callbacks import BatchSizeRamp
@@ -20,14 +21,25 @@ CASES = {
     "steps": (lambda: dataloader(BASE // 2), {"milestones": [12, 13], "unit": "steps"}),
     "parts": (lambda: Stated(BASE // 2), {"every": 1, "micro_batch": 4}),
     "metric": (lambda: Stated(BASE // 2), {"monitor": "loss", "min_delta": 1e6, "maximum": 32}),
-}
+    "validation": (
+        lambda: Stated(BASE // 2, validation=True), {"monitor": "validation_loss", "min_delta": 1e6, "maximum": 32},
+    ),
+}  # fmt: skip
+
+
+class Reads(pl.Callback):
+    """Looks at the metrics in one process alone, as who prints them does."""
+
+    def on_validation_end(self, trainer, module):
+        if trainer.is_global_zero:
+            float(trainer.callback_metrics["validation_loss"])
 
 
 def run(name, **options):
     """Train one case; what came and what the ramp says of it."""
     data, ramp = CASES[name]
     module, callback = Somebody(), BatchSizeRamp(factor=2, **ramp)
-    train(module, data(), callback, **options)
+    train(module, data(), callback, Reads(), **options)
     return {
         "seen": module.seen,
         "history": [asdict(stage) for stage in callback.history],

@@ -58,6 +58,41 @@ def test_a_name_that_no_validation_knows_is_refused_after_the_first():
     assert len(module.values) == 8
 
 
+class EverySecond(Somebody):
+    """Logs a metric of the training in every second epoch: 5, 4, 3."""
+
+    def training_step(self, batch, batch_idx):
+        if self.current_epoch % 2 == 0:
+            self.log(
+                "score", torch.tensor(5.0 - self.current_epoch / 2), on_step=self.on_step, on_epoch=not self.on_step
+            )
+        return super().training_step(batch, batch_idx)
+
+
+@pytest.mark.parametrize("on_step", [False, True])
+def test_a_metric_of_the_training_is_looked_at_where_it_was_logged(on_step):
+    module = EverySecond()
+    module.on_step = on_step
+    with pytest.warns(UserWarning, match="the ramp never changed the batch: score"):
+        train(module, Stated(), ramp(), LooksToo(), max_epochs=6)
+
+
+class LooksToo(pl.Callback):
+    """Reads the metrics when it likes."""
+
+    def on_train_epoch_end(self, trainer, module):
+        assert dict(trainer.callback_metrics)
+
+    def on_validation_end(self, trainer, module):
+        if trainer.is_global_zero:
+            float(trainer.callback_metrics["score"])
+
+
+def test_a_name_that_the_curves_do_not_know_is_refused_with_those_that_they_do(runs):
+    with pytest.raises(UsageError, match=r"no metric tset_loss has been logged .*, but .*test_loss, train_accuracy"):
+        runs.fit("run", "--ramp.factor=2", "--ramp.maximum=40", "--ramp.monitor=tset_loss", "--trainer.max_epochs=4")
+
+
 class Saves(pl.Callback):
     """Saves after a step; a validation that follows it is yet to come."""
 

@@ -24,6 +24,7 @@ PLANS = {
     "steps": [[8] * 12, [16] * 6, [32] * 3, [32] * 3],
     "parts": [[8] * 12, [8] * 12, [8] * 12, [8] * 12],  # it is the micro-batches that the loader gives
     "metric": [[8] * 12, [8] * 12, [16] * 6, [32] * 3],
+    "validation": [[8] * 12, [8] * 12, [16] * 6, [32] * 3],
 }
 
 
@@ -49,7 +50,9 @@ def test_the_stages_state_the_size_over_both(ranks, name):
     if name == "own":
         assert stages == [(0, 0, 8), (0.5, 48, 16), (1, 96, 16), (2, 192, 32), (3, 288, 32)]
     else:
-        sizes = {"steps": [8, 16, 32, 32], "metric": [8, 8, 16, 32]}.get(name, [8, 16, 32, 64])
+        sizes = {"steps": [8, 16, 32, 32], "metric": [8, 8, 16, 32], "validation": [8, 8, 16, 32]}.get(
+            name, [8, 16, 32, 64]
+        )
         assert stages == [(epoch, N * epoch, size) for epoch, size in enumerate(sizes)]
     rates = [stage["rate"] for stage in ranks[0][name]["history"]]
     assert rates == pytest.approx([0.01 * size / BASE for *_, size in stages])

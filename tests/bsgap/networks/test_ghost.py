@@ -225,6 +225,28 @@ def test_in_bfloat16_it_is_as_exact_as_batchnorm_also_far_from_zero(layout, imag
     assert error < 2.0**-9  # half a unit in the last place of 8 bits
 
 
+@pytest.mark.parametrize("offset", [0.0, 1.0, 3.0, 7.5])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
+def test_statistics_of_many_positions_are_as_exact_as_batchnorms(dtype, offset, images):
+    """128 x 32 x 32 positions: mean(x²) - μ² would be off by per cents where the mean is several deviations from 0."""
+    generator = torch.Generator().manual_seed(0)
+    stream = (torch.randn(256, 4, 32, 32, generator=generator) + offset).to(dtype)
+    stream = stream.contiguous(memory_format=torch.channels_last)
+    ghost, plain = GhostBatchNorm2d(4, 128, momentum=1.0), nn.BatchNorm2d(4, momentum=1.0)
+    outputs = ghost(stream)
+    plain(stream[:128])
+    plain(stream[128:])
+    parts = stream.double().view(2, 128, 4, 32, 32)
+    variance = parts.var((1, 3, 4))
+    theirs = (plain.running_var.double() / variance[1] - 1).abs().max()
+    assert (ghost.running_var.double() / variance.mean(0) - 1).abs().max() <= 3 * theirs + 3e-4
+    exact = (parts - parts.mean((1, 3, 4), keepdim=True)) * (variance + 1e-5)[:, None, :, None, None].rsqrt()
+    exact = exact.view(256, 4, 32, 32)
+    rounding = (exact.to(dtype).double() - exact).square().mean().sqrt()
+    assert (outputs.double() - exact).square().mean().sqrt() <= 1.1 * rounding
+    assert images == [offset < 2]
+
+
 def rows_of(shape, examples, dtype, seed=0):
     """Inputs in rows of channels: vectors, or images in channels-last layout."""
     inputs = values(shape, examples, dtype, seed)

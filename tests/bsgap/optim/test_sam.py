@@ -366,6 +366,13 @@ def test_a_base_that_calls_its_closure_is_refused_though_it_says_it_need_not():
     assert "\n" not in str(error.value)
     assert all(torch.equal(one, other) for one, other in zip(network.parameters(), start, strict=True))
 
+    class Wrong(torch.optim.SGD):
+        def step(self, closure=None):
+            return None * self.defaults["lr"]
+
+    with pytest.raises(TypeError, match="unsupported operand"):
+        train(network, SAM(network.parameters(), functools.partial(Wrong, lr=0.1)), batches(1))
+
 
 def test_weights_that_are_all_frozen_are_refused_before_the_closure():
     network = model().requires_grad_(False)
