@@ -159,8 +159,11 @@ def _rates(plan: Plan, results: Results, name: str) -> list[Claim]:
         here = found[(found["optimizer"] == name) & (found["method"] == method)]
         edges = best.loc[(best["optimizer"] == name) & (best["method"] == method), "edge"].astype(bool)
         left_out = f"; of {len(edges)}, {int(edges.sum())} left out as bounds" if edges.any() else ""
+        inside = len(edges) - int(edges.sum())
+        over = f"power over {inside} of {len(edges)} batch sizes" if len(here) else "too many best rates are bounds"
         claim = Claim.judged(
-            f"surlemont-rate-{name.lower()}-{method}", f"{name}, {word}: the best learning rate grows with the batch",
+            f"surlemont-rate-{name.lower()}-{method}",
+            f"{name}, {word}: the best learning rate grows with the batch" + f", {over}" * (len(edges) > 0),
             _PLAN, None, power(plan, results, name, method),
             quantity="p of the best rate ~ batch^p, by least squares over the batch sizes whose best rate lies within "
             f"the grid{left_out}",
