@@ -46,7 +46,7 @@ def _notes(plan: Plan) -> list[str]:
         "which weights are kept began at 1 nat, which the largest batch does not reach in this budget. The power "
         "of the batch, of candidates of one seed, could not be decided by its first rule, over seeds: it has an "
         "interval over batch sizes, bounds left out, and no verdict. When three seeds of SGD had shown SAM and ASAM "
-        "flatter at small batch sizes and not at the large one, flatness came to be judged at every batch size; and as "
+        "flatter at small batch sizes and not at the large one, flatness came to be judged at every batch size; as "
         "the large batch was found to have learned less and not to have overfitted more, its gap is also looked at as "
         "training minus test accuracy, and at equal training loss.",
         "The questions of the plan are judged like claims; no number is reported anywhere to stand beside ours.",
