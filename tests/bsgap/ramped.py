@@ -139,6 +139,17 @@ class TwoClosures(torch.optim.SGD):
         return loss
 
 
+class Saves(pl.Callback):
+    """Saves after the batch of a step."""
+
+    def __init__(self, path, step):
+        self.path, self.step = path, step
+
+    def on_train_batch_end(self, trainer, *_):
+        if trainer.global_step == self.step:
+            trainer.save_checkpoint(self.path)
+
+
 def note(module, batch, batch_idx):
     """Keep which examples came, in which batches, and how many were announced."""
     epoch = module.trainer.current_epoch

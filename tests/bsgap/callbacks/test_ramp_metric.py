@@ -3,7 +3,7 @@
 import pytest
 import pytorch_lightning as pl
 import torch
-from ramped import N, OwnData, Somebody, Stated, dataloader, once_an_epoch, sizes, train
+from ramped import N, OwnData, Saves, Somebody, Stated, dataloader, once_an_epoch, sizes, train
 
 from bsgap.callbacks import BatchSizeRamp
 from bsgap.callbacks.ramp import OptionalRamp
@@ -91,17 +91,6 @@ class LooksToo(pl.Callback):
 def test_a_name_that_the_curves_do_not_know_is_refused_with_those_that_they_do(runs):
     with pytest.raises(UsageError, match=r"no metric tset_loss has been logged .*, but .*test_loss, train_accuracy"):
         runs.fit("run", "--ramp.factor=2", "--ramp.maximum=40", "--ramp.monitor=tset_loss", "--trainer.max_epochs=4")
-
-
-class Saves(pl.Callback):
-    """Saves after a step; a validation that follows it is yet to come."""
-
-    def __init__(self, path, step):
-        self.path, self.step = path, step
-
-    def on_train_batch_end(self, trainer, *_):
-        if trainer.global_step == self.step:
-            trainer.save_checkpoint(self.path)
 
 
 @pytest.mark.filterwarnings("ignore:.*resuming from a checkpoint that ended")

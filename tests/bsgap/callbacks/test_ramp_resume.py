@@ -5,7 +5,7 @@ import pytorch_lightning as pl
 import torch
 from probes import same
 from pytorch_lightning.callbacks import ModelCheckpoint
-from ramped import BASE, OwnData, OwnTask, Somebody, Stated, dataloader, sizes, tensors, train
+from ramped import BASE, OwnData, OwnTask, Saves, Somebody, Stated, dataloader, sizes, tensors, train
 from torch.optim.lr_scheduler import StepLR
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -208,17 +208,6 @@ def test_a_checkpoint_without_a_ramp_goes_on_with_the_size_that_is_due(tmp_path,
     train(module, data(), BatchSizeRamp(factor=2, every=1), checkpoint=path)
     assert sizes(module) == [[], [], [32] * 3, [64, 32]]
     assert module.per_epoch[2:] == [3, 2]
-
-
-class Saves(pl.Callback):
-    """Saves after the batch of a step."""
-
-    def __init__(self, path, step):
-        self.path, self.step = path, step
-
-    def on_train_batch_end(self, trainer, *_):
-        if trainer.global_step == self.step:
-            trainer.save_checkpoint(self.path)
 
 
 @pytest.mark.parametrize("data", [Stated, dataloader])
