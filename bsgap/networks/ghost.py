@@ -6,8 +6,8 @@ what it does at batch size n:
 
     y = γ (x - μ_i) / √(σ²_i + ε) + β    for the examples of B_i.
 
-All ghost batches go through the same few kernels; there is no loop over them, except in the backward pass on a CPU for
-large ones in channels-last bfloat16, see `bsgap.networks.ghost_kernels`.
+All ghost batches go through the same few kernels; there is no loop over them, except on a CPU for large ones in
+channels-last bfloat16: backward, and forward where one call would lose digits, see `bsgap.networks.ghost_kernels`.
 """
 
 from typing import Any, Literal, get_args

@@ -62,7 +62,7 @@ def _notes(plan: Plan) -> list[str]:
                 "claims on warm-ups and rules say so: there the linear rule itself no longer keeps the error. That a "
                 f"larger batch leaves the error alone is tested at {sizes.flat}, where an epoch has "
                 f"{examples // sizes.flat} steps, and the rules are compared there too"
-                + (", since the rest had been run." if plan.scale == "laptop" else ".")
+                + (", which was declared when the rest had been run." if plan.scale == "laptop" else ".")
             )
     few = [name for name in plan.networks if plan.seeds[name] < MIN_SEEDS]
     if few:

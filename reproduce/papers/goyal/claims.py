@@ -30,7 +30,7 @@ def every_claim(plan: Plan, results: Results) -> list[Claim]:
 
 
 def _judged(
-    plan: Plan, results: Results, name: str, id: str, statement: str, source: str, reported: float,
+    plan: Plan, results: Results, name: str, id: str, statement: str, source: str, reported: float | None,
     arms: tuple[str, str], words: str, minimal: float, direction: Direction = "greater",
 ) -> Claim:  # fmt: skip
     """A claim on the difference in error between two arms, seed by seed."""
@@ -39,7 +39,8 @@ def _judged(
     label, last = PROBLEMS[plan.scale][name].label, LAST[plan.scale]
     return Claim.judged(
         f"goyal-{id}", statement, source,
-        f"{with_sign(reported)} on ImageNet, derived from reported numbers (P)", compared(a, b),
+        None if reported is None else f"{with_sign(reported)} on ImageNet, derived from reported numbers (P)",
+        compared(a, b),
         quantity=f"{label}: test error {words}, each the median of the last {last} epochs, percentage points (a run "
         "whose loss exploded counts as one that answers at random)", **rule,
     )  # fmt: skip
@@ -103,7 +104,7 @@ def _rules(plan: Plan, results: Results, name: str, sizes: Sizes) -> list[Claim]
     return [
         _judged(
             plan, results, name, f"linear-{rule}{id}", f"{at} the linear rule is better than {words[rule]}",
-            "Table 2a", facts.difference(facts.TABLE2[rule][1], facts.TABLE2["linear"][1]),
+            "Table 2a", None if arm else facts.difference(facts.TABLE2[rule][1], facts.TABLE2["linear"][1]),
             (f"{rule}{arm}", key(batch)), f"with {words[rule]} minus that with the linear rule, {where}", AHEAD,
         )
         for batch, arm, id, at, where in places

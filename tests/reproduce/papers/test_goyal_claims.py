@@ -126,10 +126,10 @@ def test_the_claims_of_a_figure_alone():
 
 
 def test_the_reported_effects_are_the_papers(held):
-    assert {id: claim.reported.split()[0] for id, claim in held.items()} == {
+    assert {id: claim.reported and claim.reported.split()[0] for id, claim in held.items()} == {
         "goyal-flat": "+0.14", "goyal-beyond": "+10.36", "goyal-warm-up-none": "+1.10",
         "goyal-warm-up-constant": "+2.14", "goyal-linear-square-root": "+2.48", "goyal-linear-fixed": "+17.93",
-        "goyal-linear-square-root-moderate": "+2.48", "goyal-linear-fixed-moderate": "+17.93",
+        "goyal-linear-square-root-moderate": None, "goyal-linear-fixed-moderate": None,  # the paper's are at its large one
     }  # fmt: skip
 
 
