@@ -59,7 +59,8 @@ def test_a_claim_that_holds_is_reproduced(id, held):
     assert (claim.verdict, claim.n_seeds, claim.scale) == ("reproduced", 3, "demo")
     for words in ("at least 3 seeds", "ResNet-8 on digits: test error", "the median of the last 3 epochs"):
         assert words in claim.rule
-    assert claim.reported.endswith("on ImageNet, derived from reported numbers (P)")
+    if not id.endswith("-moderate"):  # where the paper has no number
+        assert claim.reported.endswith("on ImageNet, derived from reported numbers (P)")
 
 
 @pytest.mark.parametrize(
