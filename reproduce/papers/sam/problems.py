@@ -151,7 +151,7 @@ SETTINGS: Settings = {
     "laptop": {
         REFERENCE: setting(
             WIDE_RESNET, *WORDS["laptop"], "cifar10", epochs=15, examples=5000, seconds=6.0, batch=128,
-            radii=RADII["laptop"], groups=(16, 32), group_radii=(0.05, 0.2), longer=True,
+            radii=RADII["laptop"], groups=(16, 32), group_radii=(0.01, 0.05, 0.2), longer=True,
         ),
         PLAIN: setting(
             "plain-cifar10", "MLP on CIFAR-10, no BatchNorm",

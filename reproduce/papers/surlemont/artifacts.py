@@ -2,6 +2,14 @@
 
 from reproduce.papers.surlemont import figures, tables
 from reproduce.papers.surlemont.choice import LAST, candidates, following, further
+from reproduce.papers.surlemont.controls import (
+    LONGER,
+    longer_candidates,
+    longer_measures,
+    longer_runs,
+    same_rate_measures,
+    same_rate_runs,
+)
 from reproduce.papers.surlemont.trials import ADAPTIVE_RADIUS, ASCENT, BOX_SIZE, RADIUS, measures, timings
 from reproduce.results import Results
 from reproduce.study import Artifact, Measure, Plan
@@ -76,6 +84,24 @@ ARTIFACTS = (
         "of these runs passed, of several that at which their losses lie closest: their range is in the table. "
         "Ratios are geometric means over seeds. A method that merely lowers the loss less is not flatter here.",
         "table", candidates, measures, tables.at_matched_loss, following,
+    ),
+    Artifact(
+        "same-rate", "How much flatter SAM and ASAM are than the plain optimizer at one rate",
+        "As in the table of ratios, but the plain runs have the rate of SAM or ASAM and not that which suits them "
+        "best. Only where the two differ; where they do not, that table says it already.",
+        "table", candidates, same_rate_measures, tables.at_one_rate, same_rate_runs,
+    ),
+    Artifact(
+        "longer", "Until the training loss ceases to fall",
+        f"The settings chosen in the budget, trained for up to {LONGER} times as many epochs, or until the loss on the "
+        "fixed training sample has not fallen by 1 % in some epochs. A line ends where the first of its runs did.",
+        "figure", longer_candidates, _nothing, figures.longer, longer_runs,
+    ),
+    Artifact(
+        "longer-minima", "What was reached when the training loss ceased to fall",
+        f"Of the same runs, mean ± standard deviation over seeds; test accuracy over the last {LAST} evaluations, "
+        "measures where the run ended. " + _MEASURES,
+        "table", longer_candidates, longer_measures, tables.longer, longer_runs,
     ),
     Artifact(
         "runtime", "What the runs took",

@@ -6,6 +6,7 @@ constant rate one differs from the next; of equals, the lower validation loss.
 """
 
 import math
+from collections.abc import Sequence
 
 from reproduce.papers.surlemont.problems import Cell, Setting, cells, problem, run
 from reproduce.results import Results
@@ -77,33 +78,37 @@ def chosen(plan: Plan, results: Results, cell: Cell) -> Setting | None:
     return None if first is None else best(plan, results, cell, radii(plan, cell, first.rate))
 
 
-def candidates(plan: Plan) -> list[Trial]:
-    """The candidates for the rate of every cell that are known from the start."""
-    return [run(plan, cell, setting, SEED) for cell in cells(plan) for setting in grid(plan, cell)]
+def candidates(plan: Plan, of: Sequence[Cell] | None = None) -> list[Trial]:
+    """The candidates for the rate that are known from the start, of some cells or of all."""
+    return [run(plan, cell, setting, SEED) for cell in of or cells(plan) for setting in grid(plan, cell)]
 
 
-def further(plan: Plan, results: Results) -> list[Trial]:
+def further(plan: Plan, results: Results, of: Sequence[Cell] | None = None) -> list[Trial]:
     """The candidates for the rate, beyond the grid's, that the results so far ask for."""
     return [
         run(plan, cell, setting, SEED)
-        for cell in cells(plan)
+        for cell in of or cells(plan)
         for setting in rates(plan, results, cell)
         if setting not in grid(plan, cell)
     ]
 
 
+def settling(plan: Plan, results: Results, of: Sequence[Cell] | None = None) -> list[Trial]:
+    """The candidates for rate and rho that the results so far ask for."""
+    found = further(plan, results, of)
+    for cell in of or cells(plan):
+        first = best(plan, results, cell, rates(plan, results, cell))
+        if first is not None:
+            found += [run(plan, cell, setting, SEED) for setting in radii(plan, cell, first.rate)]
+    return found
+
+
 def following(plan: Plan, results: Results) -> list[Trial]:
     """What the results so far decide: candidates for rate and rho, and the final runs of cells that are settled."""
-    found = further(plan, results)
-    for cell in cells(plan):
-        first = best(plan, results, cell, rates(plan, results, cell))
-        if first is None:
-            continue
-        found += [run(plan, cell, setting, SEED) for setting in radii(plan, cell, first.rate)]
-        setting = chosen(plan, results, cell)
-        if setting is not None:
-            found += finals(plan, cell, setting)
-    return found
+    settings = {cell: chosen(plan, results, cell) for cell in cells(plan)}
+    return settling(plan, results) + [
+        trial for cell, setting in settings.items() if setting is not None for trial in finals(plan, cell, setting)
+    ]
 
 
 def finals(plan: Plan, cell: Cell, setting: Setting) -> list[Trial]:

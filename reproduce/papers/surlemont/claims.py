@@ -7,18 +7,13 @@ import pandas as pd
 from bsgap.analysis import MIN_SEEDS, Interval
 from reproduce.arms import compared
 from reproduce.claims import Claim
+from reproduce.papers.surlemont.control_claims import control_claims
+from reproduce.papers.surlemont.judging import GAP, SOURCE, WORDS, by_every_measure, flatter_by, values
 from reproduce.papers.surlemont.problems import ASAM, METHODS, PLAIN, SAM, Cell, problem
 from reproduce.papers.surlemont.relation import best_rates, power, powers
-from reproduce.papers.surlemont.trials import ADAPTIVE, BALL, BOX, TOP, at_equal_loss, ends, matched
+from reproduce.papers.surlemont.trials import at_equal_loss, ends, matched
 from reproduce.results import Results
 from reproduce.study import Plan
-
-GAP = 1.0
-"""Points of test accuracy that a large batch must lose to count as behind, and SAM must not lose."""
-WORDS = {
-    BOX: "Keskar's box", BALL: "the ball", ADAPTIVE: "the adaptive ball", TOP: "the top Hessian eigenvalue",
-}  # fmt: skip
-_PLAN = "the study's plan"
 
 
 def every_claim(plan: Plan, results: Results) -> list[Claim]:
@@ -32,16 +27,8 @@ def every_claim(plan: Plan, results: Results) -> list[Claim]:
             claims += _flatter(plan, found, matched(plan, results), name)
         if {"relation", "settings"} & set(plan.artifacts):
             claims += _rates(plan, results, name)
+        claims += control_claims(plan, results, name)
     return claims
-
-
-def _values(found: pd.DataFrame, name: str, method: str, batch: int, column: str) -> dict[int, float]:
-    """Seed -> one number of a cell's final runs, NaN where a run diverged; what has not been measured is absent."""
-    if found.empty:
-        return {}
-    here = found[(found["optimizer"] == name) & (found["method"] == method) & (found["batch"] == batch)]
-    here = here[here[column].notna() | here.get("diverged", False)]
-    return {int(seed): float(value) for seed, value in zip(here["seed"], here[column], strict=True)}
 
 
 def _planned(plan: Plan, name: str) -> int:
@@ -54,7 +41,7 @@ def _gaps(plan: Plan, results: Results, found: pd.DataFrame, name: str) -> list[
     known = problem(plan, name)
     small, large = (Cell(name, PLAIN, batch) for batch in (known.batches[0], known.batches[-1]))
     accuracy, ahead = (
-        [_values(found, name, PLAIN, cell.batch, column) for cell in (small, large)]
+        [values(found, name, PLAIN, cell.batch, column) for cell in (small, large)]
         for column in ("accuracy", "ahead_on_train")
     )
     equal = at_equal_loss(plan, results, small, large)
@@ -78,7 +65,7 @@ def _gaps(plan: Plan, results: Results, found: pd.DataFrame, name: str) -> list[
     )  # fmt: skip
     return [
         Claim.judged(
-            f"surlemont-{key}-{name.lower()}", f"{name}: a large batch {words}", _PLAN, None, interval,
+            f"surlemont-{key}-{name.lower()}", f"{name}: a large batch {words}", SOURCE, None, interval,
             quantity=quantity, minimal=GAP, min_seeds=_planned(plan, name), scale=plan.scale,
         )
         for key, words, quantity, interval in readings
@@ -91,7 +78,7 @@ def _accuracies(plan: Plan, found: pd.DataFrame, name: str) -> list[Claim]:
     key = name.lower()
 
     def at(method: str, batch: int, column: str = "accuracy") -> dict[int, float]:
-        return _values(found, name, method, batch, column)
+        return values(found, name, method, batch, column)
 
     claims: list[Claim] = []
     for method in (SAM, ASAM):
@@ -100,21 +87,21 @@ def _accuracies(plan: Plan, found: pd.DataFrame, name: str) -> list[Claim]:
             Claim.judged(
                 f"surlemont-closes-{key}-{method}", f"{name}: with {word} the large batch comes within {GAP:g} point "
                 "of the small one without",
-                _PLAN, None, compared(at(PLAIN, small), at(method, large)),
+                SOURCE, None, compared(at(PLAIN, small), at(method, large)),
                 quantity=f"test accuracy of plain {name} at batch {small} minus that of {word} at {large}, "
                 "percentage points",
                 minimal=GAP, direction="less", min_seeds=_planned(plan, name), scale=plan.scale,
             ),
             Claim.judged(
                 f"surlemont-ahead-{key}-{method}", f"{name}: at the large batch {word} is ahead at equal epochs",
-                _PLAN, None, compared(at(method, large), at(PLAIN, large)),
+                SOURCE, None, compared(at(method, large), at(PLAIN, large)),
                 quantity=f"test accuracy at batch {large} at equal epochs, {word} minus plain, percentage points",
                 minimal=0.0, min_seeds=_planned(plan, name), scale=plan.scale,
             ),
             Claim.judged(
                 f"surlemont-worth-{key}-{method}",
                 f"{name}: at the large batch {word} is ahead at equal gradient evaluations",
-                _PLAN, None, compared(at(method, large, "equal_gradients"), at(PLAIN, large, "equal_gradients")),
+                SOURCE, None, compared(at(method, large, "equal_gradients"), at(PLAIN, large, "equal_gradients")),
                 quantity=f"test accuracy at batch {large} at equal gradient evaluations, {word} minus plain, "
                 "percentage points",
                 minimal=0.0, min_seeds=_planned(plan, name), scale=plan.scale,
@@ -123,33 +110,23 @@ def _accuracies(plan: Plan, found: pd.DataFrame, name: str) -> list[Claim]:
     return claims
 
 
-def flatter(plan: Plan, found: pd.DataFrame, name: str, method: str, batch: int, measure: str) -> Interval | None:
-    """How much sharper the minima of a method are than the plain ones of the same seed: a ratio, below 1 if flatter."""
-    return compared(
-        _values(found, name, method, batch, measure), _values(found, name, PLAIN, batch, measure), "ratio"
-    )  # fmt: skip
-
-
 def _flatter(plan: Plan, found: pd.DataFrame, at_level: pd.DataFrame, name: str) -> list[Claim]:
     """At the largest batch by each measure, at the end and at one training loss; at the others by all together."""
     *smaller, large = problem(plan, name).batches
     claims = []
     for method in (SAM, ASAM):
         for batch in smaller:
-            measure, interval = _least(plan, found, name, method, batch)
-            claims.append(Claim.judged(
+            claims.append(by_every_measure(
                 f"surlemont-at-{batch}-{name.lower()}-{method}",
-                f"{name}: at batch {batch} {METHODS[method]} finds flatter minima by every measure",
-                _PLAN, None, interval,
-                quantity=f"sharpness at batch {batch} at the end, {METHODS[method]} over plain, log scale, by the "
-                f"measure whose interval reaches highest{f' ({WORDS[measure]})' if measure else ''}",
-                minimal=1.0, direction="less", min_seeds=_planned(plan, name), scale=plan.scale,
+                f"{name}: at batch {batch} {METHODS[method]} finds flatter minima",
+                f"sharpness at batch {batch} at the end, {METHODS[method]} over plain",
+                flatter_by(found, found, name, method, batch), _planned(plan, name), plan.scale,
             ))  # fmt: skip
         claims += [
             Claim.judged(
                 f"surlemont-flatter-{measure.replace(' ', '-')}-{name.lower()}-{method}{key}",
                 f"{name}: at the large batch {METHODS[method]} finds flatter minima by {words}{moment}",
-                _PLAN, None, flatter(plan, frame, name, method, large, measure),
+                SOURCE, None, flatter_by(frame, frame, name, method, large).get(measure),
                 quantity=f"sharpness by {words} at batch {large}{moment or ' at the end'}, {METHODS[method]} over "
                 "plain, log scale",
                 minimal=1.0, direction="less", min_seeds=_planned(plan, name), scale=plan.scale,
@@ -158,18 +135,6 @@ def _flatter(plan: Plan, found: pd.DataFrame, at_level: pd.DataFrame, name: str)
             for measure, words in WORDS.items()
         ]  # fmt: skip
     return claims
-
-
-def _least(
-    plan: Plan, found: pd.DataFrame, name: str, method: str, batch: int
-) -> tuple[str | None, Interval | None]:  # fmt: skip
-    """The measure by which a method is flatter the least: if it is by that one, it is by all. None before all are."""
-    ratios = {measure: flatter(plan, found, name, method, batch, measure) for measure in WORDS}
-    known = {measure: ratio for measure, ratio in ratios.items() if ratio is not None and ratio.n}
-    if len(known) < len(WORDS):
-        return None, None
-    least = max(known, key=lambda measure: known[measure].high)
-    return least, known[least]
 
 
 def _rates(plan: Plan, results: Results, name: str) -> list[Claim]:
@@ -185,7 +150,7 @@ def _rates(plan: Plan, results: Results, name: str) -> list[Claim]:
         claim = Claim.judged(
             f"surlemont-rate-{name.lower()}-{method}",
             f"{name}, {word}: the best learning rate grows with the batch" + f", {over}" * (len(edges) > 0),
-            _PLAN, None, power(plan, results, name, method),
+            SOURCE, None, power(plan, results, name, method),
             quantity="p of the best rate ~ batch^p, by least squares over the batch sizes whose best rate lies within "
             f"the grid{left_out}",
             minimal=0.0, over="batch sizes", scale=plan.scale,

@@ -7,9 +7,11 @@ from matplotlib.figure import Figure
 
 from reproduce import drawing
 from reproduce.papers.surlemont.choice import LAST, SEED, rates, score
+from reproduce.papers.surlemont.controls import longer as longer_trials
+from reproduce.papers.surlemont.controls import longer_cells, seeds
 from reproduce.papers.surlemont.problems import METHODS, Cell, Setting, cells, problem, run
 from reproduce.papers.surlemont.relation import best_rates
-from reproduce.papers.surlemont.trials import ADAPTIVE, BALL, BOX, TOP, budgets, ends, settled
+from reproduce.papers.surlemont.trials import ADAPTIVE, BALL, BOX, TOP, budgets, ends, paths, settled
 from reproduce.results import Results
 from reproduce.study import Plan
 
@@ -173,3 +175,37 @@ def relation(plan: Plan, results: Results) -> Drawn | None:
         frame, note, y_label="Best learning rate (log)", log_y=True, bound_label="best at an end of the grid"
     )
     return figure, frame
+
+
+def longer(plan: Plan, results: Results) -> Drawn | None:
+    """Test accuracy and training loss until the loss ceases to fall: plain at both ends of the batch, SAM at one."""
+    parts, shown, ended = [], [], 0
+    for cell, trials in longer_trials(plan, results).items():
+        for seed, trial in enumerate(trials):
+            found, done = paths(results, trial), results.run(trial)
+            if found is None or done is None:
+                continue
+            shown.append(cell.network)
+            ended += done.outcome["stop_reason"] == "budget"
+            arm = f"{METHODS[cell.method]}, batch {cell.batch}"
+            parts += [
+                pd.DataFrame({
+                    "panel": f"{cell.network}, {word}", "arm": arm, "seed": seed, "epoch": found["epoch"],
+                    "value": found[column], "diverged": results.diverged(trial),
+                })
+                for column, word in (("accuracy", "test accuracy"), ("loss", "training loss"))
+            ]  # fmt: skip
+    if not parts:
+        return None
+    frame = pd.concat(parts, ignore_index=True)
+    names = list(dict.fromkeys(shown))
+    words = {f"{name}, test accuracy": "Test accuracy (%)" for name in names}
+    words |= {f"{name}, training loss": "Training loss (nats, log)" for name in names}
+    planned = sum(seeds(plan, cell.network) for cell in longer_cells(plan) if cell.network in names)
+    note = footer(
+        plan, results, names, f"{ended} of {len(shown)} ended by the budget",
+        *[f"{len(shown)} of {planned} runs so far"] * (len(shown) < planned),
+        seeds=" and ".join(dict.fromkeys(str(seeds(plan, name)) for name in names)),
+    )  # fmt: skip
+    losses = [name for name in words if name.endswith("loss")]
+    return drawing.arm_curves(frame, note, y_label=words, log_y=losses), frame

@@ -13,6 +13,7 @@ PASSES = {PLAIN: 1, SAM: 2, ASAM: 2}
 _OPTIMIZER = "model.init_args.optimizer.init_args"
 BATCH, RATE = "data.init_args.batch_size", f"{_OPTIMIZER}.base.init_args.lr"
 RADIUS, ADAPTIVE = f"{_OPTIMIZER}.rho", f"{_OPTIMIZER}.adaptive"
+EPOCHS = "trainer.max_epochs"
 
 
 @dataclass(frozen=True)
@@ -123,15 +124,19 @@ def problem(plan: Plan, network: str) -> Problem:
     return PROBLEMS[plan.scale][network]
 
 
-def run(plan: Plan, cell: Cell, setting: Setting, seed: int) -> Trial:
-    """One training of a cell."""
+def run(plan: Plan, cell: Cell, setting: Setting, seed: int, *, times: int = 1) -> Trial:
+    """One training of a cell, at most `times` as long as the budget."""
     chosen = problem(plan, cell.network)
     overrides: dict[str, Scalar] = {BATCH: cell.batch, RATE: setting.rate, RADIUS: setting.rho}
     if cell.method == ASAM:
         overrides[ADAPTIVE] = True
+    if times > 1:
+        overrides[EPOCHS] = times * chosen.epochs
     radius = f", rho {setting.rho:g}" if setting.rho else ""
+    longer = f", up to {times * chosen.epochs} epochs" if times > 1 else ""
     return Trial(
         plan.paper, chosen.recipe, plan.scale, seed, tuple(sorted(overrides.items())),
-        label=f"{chosen.label} {METHODS[cell.method]}, batch {cell.batch}, rate {setting.rate:g}{radius}, seed {seed}",
-        seconds=chosen.seconds * chosen.epochs * PASSES[cell.method],
+        label=f"{chosen.label} {METHODS[cell.method]}, batch {cell.batch}, rate {setting.rate:g}{radius}{longer}, "
+        f"seed {seed}",
+        seconds=chosen.seconds * times * chosen.epochs * PASSES[cell.method],
     )  # fmt: skip

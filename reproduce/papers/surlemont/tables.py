@@ -11,6 +11,7 @@ from reproduce import arms, drawing
 from reproduce.drawing.tables import ABSENT
 from reproduce.latex import number, spread
 from reproduce.papers.surlemont.choice import chosen
+from reproduce.papers.surlemont.controls import at_its_rate, longer_ends, same_rate, seeds
 from reproduce.papers.surlemont.problems import ASAM, METHODS, PLAIN, SAM, cells
 from reproduce.papers.surlemont.relation import best_rates, powers
 from reproduce.papers.surlemont.trials import MATCHED, MEASURES, ends, matched, steps
@@ -51,7 +52,7 @@ def sharpness(plan: Plan, results: Results) -> Drawn | None:
     for (optimizer, batch, method), here in found.groupby(["optimizer", "batch", "method"], sort=False):
         rows.append({
             "optimizer": optimizer, "batch": batch,
-            "method": _so_far(plan, str(optimizer), METHODS[str(method)], len(here)),
+            "method": _so_far(plan.seeds[str(optimizer)], METHODS[str(method)], len(here)),
             "train loss": _several(here["train_loss"]), "train accuracy (%)": _several(here["train_accuracy"]),
             **{title: _several(here[name]) for name, title in MEASURES.items()},
         })  # fmt: skip
@@ -76,6 +77,53 @@ def flatness(plan: Plan, results: Results) -> Drawn | None:
         return None
     frame = pd.DataFrame(rows)
     return drawing.plain_table(frame), frame
+
+
+def at_one_rate(plan: Plan, results: Results) -> Drawn | None:
+    """How much flatter SAM and ASAM are than the plain optimizer at their rate, where its own is another."""
+    found, rows = ends(plan, results), []
+    for cell in at_its_rate(plan, results):
+        plain, setting = same_rate(plan, results, cell), chosen(plan, results, cell)
+        if setting is None or plain.empty or not plain[list(MEASURES)].notna().any(axis=None):
+            continue
+        there = found[["optimizer", "method", "batch"]].eq([cell.network, cell.method, cell.batch]).all(axis=1)
+        other = found[there & found["seed"].isin(plain["seed"])].set_index("seed")
+        row = {
+            "optimizer": cell.network, "batch": cell.batch,
+            "method": _so_far(seeds(plan, cell.network), METHODS[cell.method], len(plain)), "rate": f"{setting.rate:g}",
+            "train loss": _several(other["train_loss"]), "train loss, plain": _several(plain["train_loss"]),
+        }  # fmt: skip
+        plain = plain.set_index("seed")
+        for name, title in MEASURES.items():
+            row[f"{title} / plain"] = _ratio(arms.compared(dict(other[name]), dict(plain[name]), "ratio"))
+        rows.append(row)
+    if not rows:
+        return None
+    frame = pd.DataFrame(rows)
+    return drawing.plain_table(frame), frame
+
+
+def longer(plan: Plan, results: Results) -> Drawn | None:
+    """What runs reached whose loss ceased to fall, or whose longer budget ended, and how sharp their minima are."""
+    found = longer_ends(plan, results)
+    if found.empty:
+        return None
+    rows = []
+    for (optimizer, batch, method), here in found.groupby(["optimizer", "batch", "method"], sort=False):
+        rows.append({
+            "optimizer": optimizer, "batch": batch,
+            "method": _so_far(seeds(plan, str(optimizer)), METHODS[str(method)], len(here)),
+            "epochs": _several(here["epochs"]), "ended by the budget": _by_budget(here),
+            "train loss": _several(here["train_loss"]), "train accuracy (%)": _several(here["train_accuracy"]),
+            "test accuracy (%)": _several(here["accuracy"]),
+            **{title: _several(here[name]) for name, title in MEASURES.items()},
+        })  # fmt: skip
+    frame = pd.DataFrame(rows)
+    return drawing.plain_table(frame), frame
+
+
+def _by_budget(here: pd.DataFrame) -> str:
+    return f"{int((here['stopped'] == 'budget').sum())} of {len(here)}"
 
 
 def _ratio(found: Interval | None) -> str:
@@ -116,10 +164,10 @@ def runtime(plan: Plan, results: Results) -> Drawn | None:
     for (optimizer, batch, method), here in found.groupby(["optimizer", "batch", "method"], sort=False):
         row = {
             "optimizer": optimizer, "batch": batch,
-            "method": _so_far(plan, str(optimizer), METHODS[str(method)], len(here)),
+            "method": _so_far(plan.seeds[str(optimizer)], METHODS[str(method)], len(here)),
             "epochs": _several(here["epochs"]),
             "updates": _several(here["updates"]), "passes with gradient": _several(here["gradients"]),
-            "ended by the budget": f"{int((here['stopped'] == 'budget').sum())} of {len(here)}",
+            "ended by the budget": _by_budget(here),
             "ms a step": ABSENT, "step / plain": ABSENT, "training (s)": ABSENT,
         }  # fmt: skip
         times = timed.get((str(optimizer), int(batch)))
@@ -177,6 +225,6 @@ def _several(values: Iterable[float]) -> str:
     return spread(float(np.mean(finite)), float(np.std(finite, ddof=1)) if len(finite) > 1 else None)
 
 
-def _so_far(plan: Plan, name: str, text: str, seeds: int) -> str:
+def _so_far(planned: int, text: str, seeds: int) -> str:
     """`text` of a cell, with the number of its seeds where it is not that which is planned."""
-    return text if seeds in (0, plan.seeds[name]) else f"{text} (n = {seeds})"
+    return text if seeds in (0, planned) else f"{text} (n = {seeds})"

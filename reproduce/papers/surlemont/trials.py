@@ -1,6 +1,7 @@
 """The final runs of surlemont, what is measured on them, and the frames that figures, tables and claims take."""
 
 import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -135,7 +136,12 @@ def matched(plan: Plan, results: Results) -> pd.DataFrame:
 
 
 def ends(plan: Plan, results: Results) -> pd.DataFrame:
-    """One row a final run: optimizer, method, batch, seed, what it reached, what it took, how sharp it is.
+    """The `outcomes` of the final runs."""
+    return outcomes(plan, results, settled(plan, results))
+
+
+def outcomes(plan: Plan, results: Results, runs: Mapping[Cell, Sequence[Trial]]) -> pd.DataFrame:
+    """One row a run: optimizer, method, batch, seed, what it reached, what it took, how sharp it is.
 
     Accuracies are in per cent, NaN where the run diverged. `accuracy`, of the test examples, is the mean over the last
     evaluations (`LAST`), as at a constant rate one differs from the next; `equal_gradients` is the same after as many
@@ -144,7 +150,7 @@ def ends(plan: Plan, results: Results) -> pd.DataFrame:
     evaluations, minus `accuracy`. What is missing is NaN.
     """
     rows = []
-    for cell, trials in settled(plan, results).items():
+    for cell, trials in runs.items():
         for seed, trial in enumerate(trials):
             done = results.run(trial)
             if done is None:
@@ -190,23 +196,26 @@ def at_equal_loss(plan: Plan, results: Results, small: Cell, large: Cell) -> dic
     found: dict[Cell, dict[int, float]] = {small: {}, large: {}}
     runs = settled(plan, results)
     for seed, pair in enumerate(zip(runs.get(small, []), runs.get(large, []), strict=False)):
-        curves = [results.curves(trial) for trial in pair]
-        if any(curve is None for curve in curves):
+        both = [path for trial in pair for path in [paths(results, trial)] if path is not None]
+        if len(both) < len(pair):
             continue
         lost = any(results.diverged(trial) for trial in pair)
-        paths = [_path(curve) for curve in curves if curve is not None]
-        level = max(float(path["loss"].min()) for path in paths)
-        for cell, path in zip(found, paths, strict=True):
+        level = max(float(path["loss"].min()) for path in both)
+        for cell, path in zip(found, both, strict=True):
             found[cell][seed] = math.nan if lost else _accuracy_at(path, level)
     return found
 
 
-def _path(curves: pd.DataFrame) -> pd.DataFrame:
-    """Training loss and test accuracy (%) at every evaluation that has both."""
+def paths(results: Results, trial: Trial) -> pd.DataFrame | None:
+    """Columns epoch, loss (training), accuracy (test, %) at every evaluation that has both; None where not run."""
+    curves = results.curves(trial)
+    if curves is None:
+        return None
     wide = curves[curves["metric"].isin(["train_loss", "test_accuracy"])].pivot_table(
-        index="step", columns="metric", values="value"
+        index="epoch", columns="metric", values="value"
     )
-    return pd.DataFrame({"loss": wide["train_loss"], "accuracy": 100 * wide["test_accuracy"]}).dropna()
+    found = pd.DataFrame({"loss": wide["train_loss"], "accuracy": 100 * wide["test_accuracy"]}).dropna()
+    return found.reset_index()
 
 
 def _accuracy_at(path: pd.DataFrame, level: float) -> float:

@@ -1,0 +1,108 @@
+"""Two controls: plain training at the rate of SAM or ASAM, and training until the loss ceases to fall.
+
+At the rate that suits each method best, what SAM does to sharpness is mixed with what the rate does. And in the budget
+a large batch has so few updates that its gap may be one of time. The controls have fewer seeds than the final runs.
+"""
+
+from collections.abc import Mapping
+
+import pandas as pd
+
+from reproduce.papers.surlemont.choice import candidates, chosen, following, settling
+from reproduce.papers.surlemont.problems import METHODS, PLAIN, Cell, Setting, cells, problem, run
+from reproduce.papers.surlemont.trials import MEASURES, measure, outcomes
+from reproduce.results import Results
+from reproduce.study import Measure, Plan, Trial
+
+SEEDS = 3
+"""Seeds of a control, or as many as the final runs have if those are fewer."""
+LONGER = 5
+"""Longest training of the control until the loss ceases to fall, in budgets of the final runs."""
+
+Runs = Mapping[Cell, list[Trial]]
+
+
+def seeds(plan: Plan, network: str) -> int:
+    """Seeds of a control of an optimizer."""
+    return min(SEEDS, plan.seeds[network])
+
+
+# At one rate ----------------------------------------------------------------------------------------------------------
+def at_its_rate(plan: Plan, results: Results) -> dict[Cell, list[Trial]]:
+    """Cell of SAM or ASAM -> plain runs at its rate, one a seed, where the plain optimizer's own rate is another."""
+    found = {}
+    for cell in cells(plan):
+        plain = Cell(cell.network, PLAIN, cell.batch)
+        own, other = chosen(plan, results, cell), chosen(plan, results, plain)
+        if own is not None and other is not None and own.rate != other.rate:
+            setting = Setting(own.rate, 0.0)
+            found[cell] = [run(plan, plain, setting, seed) for seed in range(seeds(plan, cell.network))]
+    return found
+
+
+def same_rate(plan: Plan, results: Results, cell: Cell) -> pd.DataFrame:
+    """The `outcomes` of the plain runs at the rate of a cell of SAM or ASAM."""
+    runs = at_its_rate(plan, results).get(cell, [])
+    return outcomes(plan, results, {Cell(cell.network, PLAIN, cell.batch): runs})
+
+
+def same_rate_runs(plan: Plan, results: Results) -> list[Trial]:
+    """What the comparison at one rate needs: the final runs, and the plain ones at the other's rate."""
+    return following(plan, results) + _of(at_its_rate(plan, results))
+
+
+def same_rate_measures(plan: Plan, results: Results) -> list[Measure]:
+    """The sharpness of the plain runs at the other's rate."""
+    return _measures(plan, at_its_rate(plan, results))
+
+
+# Until the loss ceases to fall ----------------------------------------------------------------------------------------
+def longer_cells(plan: Plan) -> list[Cell]:
+    """The plain optimizer at the smallest and the largest batch, SAM and ASAM at the largest."""
+    found = []
+    for network in plan.networks:
+        small, large = problem(plan, network).batches[0], problem(plan, network).batches[-1]
+        found += [Cell(network, PLAIN, small), *(Cell(network, method, large) for method in METHODS)]
+    return found
+
+
+def longer(plan: Plan, results: Results) -> dict[Cell, list[Trial]]:
+    """Cell -> its runs until the loss ceases to fall, one a seed, at the setting that was chosen in the budget."""
+    found = {}
+    for cell in longer_cells(plan):
+        setting = chosen(plan, results, cell)
+        if setting is not None:
+            found[cell] = [
+                run(plan, cell, setting, seed, times=LONGER) for seed in range(seeds(plan, cell.network))
+            ]  # fmt: skip
+    return found
+
+
+def longer_ends(plan: Plan, results: Results) -> pd.DataFrame:
+    """The `outcomes` of these runs."""
+    return outcomes(plan, results, longer(plan, results))
+
+
+def longer_candidates(plan: Plan) -> list[Trial]:
+    """The candidates for the rate of these cells."""
+    return candidates(plan, longer_cells(plan))
+
+
+def longer_runs(plan: Plan, results: Results) -> list[Trial]:
+    """What follows from them: further candidates, and the runs."""
+    return settling(plan, results, longer_cells(plan)) + _of(longer(plan, results))
+
+
+def longer_measures(plan: Plan, results: Results) -> list[Measure]:
+    """The sharpness of the minima of these runs."""
+    return _measures(plan, longer(plan, results))
+
+
+def _of(runs: Runs) -> list[Trial]:
+    return [trial for trials in runs.values() for trial in trials]
+
+
+def _measures(plan: Plan, runs: Runs) -> list[Measure]:
+    return [
+        measure(plan, cell, trial, name) for cell, trials in runs.items() for trial in trials for name in MEASURES
+    ]  # fmt: skip

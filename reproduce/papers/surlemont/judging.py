@@ -1,0 +1,59 @@
+"""What the claims of the study share: what counts, the numbers of a cell, and by how much its minima are flatter."""
+
+import pandas as pd
+
+from bsgap.analysis import Interval
+from reproduce.arms import compared
+from reproduce.claims import Claim
+from reproduce.papers.surlemont.problems import PLAIN
+from reproduce.papers.surlemont.trials import ADAPTIVE, BALL, BOX, TOP
+
+SOURCE = "the study's plan"
+"""Where the questions come from."""
+GAP = 1.0
+"""Points of test accuracy that a large batch must lose to count as behind, and SAM must not lose."""
+WORDS = {
+    BOX: "Keskar's box", BALL: "the ball", ADAPTIVE: "the adaptive ball", TOP: "the top Hessian eigenvalue",
+}  # fmt: skip
+
+
+def values(found: pd.DataFrame, name: str, method: str, batch: int, column: str) -> dict[int, float]:
+    """Seed -> one number of a cell's final runs, NaN where a run diverged; what has not been measured is absent."""
+    if found.empty:
+        return {}
+    here = found[(found["optimizer"] == name) & (found["method"] == method) & (found["batch"] == batch)]
+    here = here[here[column].notna() | here.get("diverged", False)]
+    return {int(seed): float(value) for seed, value in zip(here["seed"], here[column], strict=True)}
+
+
+def flatter_by(sharp: pd.DataFrame, plain: pd.DataFrame, name: str, method: str, batch: int) -> dict[str, Interval]:
+    """Measure -> how much sharper the minima of a method are than the plain ones of the same seed, below 1 if flatter.
+
+    Args:
+        sharp: Where the method's are, as `trials.outcomes` gives them.
+        plain: Where the plain ones are.
+        name: The optimizer.
+        method: `sam` or `asam`.
+        batch: The batch size.
+    """
+    found = {
+        measure: compared(
+            values(sharp, name, method, batch, measure), values(plain, name, PLAIN, batch, measure), "ratio"
+        )
+        for measure in WORDS
+    }
+    return {measure: ratio for measure, ratio in found.items() if ratio is not None}
+
+
+def by_every_measure(
+    key: str, words: str, quantity: str, ratios: dict[str, Interval], min_seeds: int, scale: str
+) -> Claim:
+    """Flatter by the measure by which it is so the least is flatter by all; not run before all have been taken."""
+    known = {measure: ratio for measure, ratio in ratios.items() if ratio.n}
+    least = max(known, key=lambda measure: known[measure].high) if len(known) == len(WORDS) else None
+    return Claim.judged(
+        key, f"{words} by every measure", SOURCE, None, None if least is None else known[least],
+        quantity=f"{quantity}, log scale, by the measure whose interval reaches highest"
+        f"{f' ({WORDS[least]})' if least else ''}",
+        minimal=1.0, direction="less", min_seeds=min_seeds, scale=scale,
+    )  # fmt: skip
