@@ -7,10 +7,13 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
 import torch
 from lightning_fabric.utilities.apply_func import move_data_to_device
 from lightning_fabric.utilities.data import sized_len
+from pytorch_lightning.utilities import rank_zero_warn
 from pytorch_lightning.utilities.model_helpers import is_overridden
+from torch.utils.data import Dataset, IterableDataset
 
 from bsgap.errors import UsageError
 from bsgap.measures.batches import Batches, examples_in, listed, read
@@ -28,11 +31,11 @@ def training_batches(trainer: Any, source: Iterable[Any] | None = None, examples
     """The batches over which a measure of a training is taken, of fixed composition.
 
     They are `source` if given; else what the data module gives for measures (`datamodule.batches("train")`, as bsgap's
-    do); else one pass of the training loader, with the augmentation drawn now. A data set that draws from a generator
-    of its own goes on with it. Of `fast_dev_run` and `overfit_batches` they are those that it trains on, of
-    `limit_train_batches` all, as each epoch may draw others. Batches that are not `source` go through what the trainer
-    does to them before a step: the precision's conversion and the hooks around the transfer to the device, as
-    `on_after_batch_transfer`, of the module or the data module.
+    do); else one pass of the training loader, with the augmentation drawn now, and a warning if there is any. A data
+    set that draws from a generator of its own goes on with it. Of `fast_dev_run` and `overfit_batches` they are those
+    that it trains on, of `limit_train_batches` all, as each epoch may draw others. Batches that are not `source` go
+    through what the trainer does to them before a step: the precision's conversion and the hooks around the transfer to
+    the device, as `on_after_batch_transfer`, of the module or the data module.
 
     Args:
         trainer: The trainer of the run.
@@ -54,7 +57,30 @@ def training_batches(trainer: Any, source: Iterable[Any] | None = None, examples
     few = trainer.fast_dev_run or trainer.overfit_batches
     loader: Any = trainer.train_dataloader
     found = read(loader, examples, int(trainer.num_training_batches) if few else None)
+    if _draws(getattr(loader, "dataset", None)):
+        rank_zero_warn(
+            "the training data are augmented: what is measured is the loss over one draw of the augmentation, the same"
+            " at every measurement. Give `batches` without it if that is not meant."
+        )
     return listed(_as_trained_on(trainer, found))
+
+
+def _draws(data: Any) -> bool:
+    """Whether the same example comes out of a data set differently each time."""
+    if not isinstance(data, Dataset) or isinstance(data, IterableDataset):
+        return False
+    try:
+        return not _same(data[0], data[0])
+    except LookupError:  # its examples are not numbered from 0
+        return False
+
+
+def _same(a: Any, b: Any) -> bool:
+    if isinstance(a, dict):
+        return all(_same(value, b[key]) for key, value in a.items())
+    if isinstance(a, list | tuple):
+        return all(_same(*pair) for pair in zip(a, b, strict=True))
+    return bool(np.array_equal(a, b))
 
 
 def _as_trained_on(trainer: Any, batches: Iterable[Any]) -> list[Any]:

@@ -166,6 +166,7 @@ def test_workers_that_persist_go_on_as_without_it(kind, options):
     assert seen(kind(**options)) == expected
 
 
+@pytest.mark.filterwarnings("ignore:the training data are augmented")
 @pytest.mark.parametrize("kind", KINDS)
 def test_data_that_draw_for_themselves_are_not_touched_before_the_end(kind, tmp_path):
     def seen(*callbacks):
@@ -174,6 +175,41 @@ def test_data_that_draw_for_themselves_are_not_touched_before_the_end(kind, tmp_
         return module.seen
 
     assert seen(kind()) == seen()
+
+
+class Augmented(Dataset):
+    """Ten examples, with noise of a given size drawn anew each time."""
+
+    def __init__(self, noise):
+        self.noise = noise
+
+    def __len__(self):
+        return 10
+
+    def __getitem__(self, index):
+        return torch.full((6,), float(index)) + self.noise * torch.rand(6), index % 3
+
+
+class ByName(Augmented):
+    """Whose examples have names and not numbers."""
+
+    def __getitem__(self, index):
+        return super().__getitem__({"a": 0, "b": 1}[index])
+
+
+def test_augmentation_in_the_loader_is_named(tmp_path):
+    def measured(data, **options):
+        trained(
+            Noted(), DataLoader(data, batch_size=5, **options), Sharpness(every_n_epochs=1), default_root_dir=tmp_path
+        )
+
+    with pytest.warns(UserWarning, match="the training data are augmented.*Give `batches` without it") as found:
+        measured(Augmented(0.1))
+    assert sum("augmented" in str(warning.message) for warning in found) == 1  # once a fit
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", ".*are augmented")
+        measured(Augmented(0.0))
+        measured(ByName(0.1), sampler=["a", "b"])
 
 
 @pytest.mark.parametrize("kind", KINDS)
