@@ -13,6 +13,7 @@ from lightning_fabric.utilities.apply_func import move_data_to_device
 from lightning_fabric.utilities.data import sized_len
 from pytorch_lightning.utilities import rank_zero_warn
 from pytorch_lightning.utilities.model_helpers import is_overridden
+from torch import Tensor
 from torch.utils.data import Dataset, IterableDataset
 
 from bsgap.errors import UsageError
@@ -57,7 +58,7 @@ def training_batches(trainer: Any, source: Iterable[Any] | None = None, examples
     few = trainer.fast_dev_run or trainer.overfit_batches
     loader: Any = trainer.train_dataloader
     found = read(loader, examples, int(trainer.num_training_batches) if few else None)
-    if _draws(getattr(loader, "dataset", None)):
+    if draws_anew(getattr(loader, "dataset", None)):
         rank_zero_warn(
             "the training data are augmented: what is measured is the loss over one draw of the augmentation, the same"
             " at every measurement. Give `batches` without it if that is not meant."
@@ -65,7 +66,7 @@ def training_batches(trainer: Any, source: Iterable[Any] | None = None, examples
     return listed(_as_trained_on(trainer, found))
 
 
-def _draws(data: Any) -> bool:
+def draws_anew(data: Any) -> bool:
     """Whether the same example comes out of a data set differently each time."""
     if not isinstance(data, Dataset) or isinstance(data, IterableDataset):
         return False
@@ -76,10 +77,12 @@ def _draws(data: Any) -> bool:
 
 
 def _same(a: Any, b: Any) -> bool:
+    if isinstance(a, Tensor):
+        return torch.equal(a, b)
     if isinstance(a, dict):
-        return all(_same(value, b[key]) for key, value in a.items())
+        return a.keys() == b.keys() and all(_same(value, b[key]) for key, value in a.items())
     if isinstance(a, list | tuple):
-        return all(_same(*pair) for pair in zip(a, b, strict=True))
+        return len(a) == len(b) and all(_same(*pair) for pair in zip(a, b, strict=True))
     return bool(np.array_equal(a, b))
 
 

@@ -13,6 +13,7 @@ from torch.nn.functional import cross_entropy, dropout
 from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 
 from bsgap.callbacks import Hessian, LinearApproximationError, LossLandscape, Sharpness
+from bsgap.callbacks.measured_batches import draws_anew
 from bsgap.errors import UsageError
 
 pytestmark = [
@@ -195,6 +196,22 @@ class ByName(Augmented):
 
     def __getitem__(self, index):
         return super().__getitem__({"a": 0, "b": 1}[index])
+
+
+class Nested(Augmented):
+    """Whose inputs are a dict of a tensor and an array, of a length that differs."""
+
+    def __getitem__(self, index):
+        row, target = super().__getitem__(index)
+        more = torch.randint(1, 5, ()).item() if self.noise else 2
+        return {"row": row.numpy(), "more": [torch.ones(2)] * more}, target
+
+
+@pytest.mark.parametrize(("noise", "augmented"), [(0.1, True), (0.0, False)])
+@pytest.mark.parametrize("kind", [Augmented, Nested])
+def test_an_example_is_held_against_itself_whatever_it_is_made_of(kind, noise, augmented):
+    torch.manual_seed(0)
+    assert draws_anew(kind(noise)) is augmented
 
 
 def test_augmentation_in_the_loader_is_named(tmp_path):
