@@ -140,24 +140,37 @@ def answer(claims: Iterable[Mapping[str, Any]], *prefixes: str) -> str:
     return " ".join(f"{_ANSWERS[verdict]}: {'; '.join(phrases)}." for verdict, phrases in found.items())
 
 
+EVERY = "every measure"
+_SHORT = {"reproduced": "yes", "not reproduced": "no", "inconclusive": "undecided"}
+_BY_EVERY = {
+    "reproduced": f"yes by {EVERY}", "not reproduced": f"no, not by {EVERY}",
+    "inconclusive": "undecided by at least one measure",
+}  # fmt: skip
+
+
 def gathered(claims: Iterable[Mapping[str, Any]], *prefixes: str) -> list[str]:
     """The claims whose ids begin so, of which several differ only in what follows " by ", in a sentence for each such.
 
-    "SGD: at batch 32 SAM finds flatter minima: yes by the box (0.30) and the ball (0.41); undecided by ...". Those that
-    were not run are left out.
+    "SGD: at batch 32 SAM finds flatter minima: yes by the box (0.30) and the ball (0.41); undecided by ...". A claim
+    "by every measure" has the number of the measure that is least in its favour. Those not run are left out.
     """
-    short = {"reproduced": "yes", "not reproduced": "no", "inconclusive": "undecided"}
     families: dict[str, dict[str, list[str]]] = {}
     for claim in claims:
-        if claim["verdict"] in short and str(claim["id"]).startswith(prefixes):
+        if claim["verdict"] in _SHORT and str(claim["id"]).startswith(prefixes):
             stem, _, way = str(claim["statement"]).rstrip(". ").partition(" by ")
             way, _, moment = way.partition(", ")
-            family = families.setdefault(f"{stem}{', ' if moment else ''}{moment}", {verdict: [] for verdict in short})
+            family = families.setdefault(f"{stem}{', ' if moment else ''}{moment}", {verdict: [] for verdict in _SHORT})
             family[claim["verdict"]].append(f"{way} ({value_text(claim['measured'])})")
     return [
-        f"{stem}: {'; '.join(f'{short[verdict]} by {listed(ways)}' for verdict, ways in family.items() if ways)}."
+        f"{stem}: {'; '.join(_verdict_by(verdict, ways) for verdict, ways in family.items() if ways)}."
         for stem, family in families.items()
     ]
+
+
+def _verdict_by(verdict: str, ways: Sequence[str]) -> str:
+    if len(ways) == 1 and ways[0].startswith(EVERY):
+        return f"{_BY_EVERY[verdict]}{ways[0].removeprefix(EVERY)}"
+    return f"{_SHORT[verdict]} by {listed(ways)}"
 
 
 def readings(claims: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -115,3 +115,8 @@ def test_the_discussion_answers_by_verdict():
         "SGD: at the large batch ASAM finds flatter minima",
         "SGD: at the large batch ASAM finds flatter minima, at matched training loss",
     ]
+    assert gathered[3].endswith("undecided by at least one measure (1.00).")
+    sharper = [vars(claim) | {"verdict": "not reproduced"} for claim in judged(STUDY, PLAN, Made()).values()]
+    assert prose.gathered(sharper, "surlemont-at-16-sgd-sam") == [
+        "SGD: at batch 16 SAM finds flatter minima: no, not by every measure (0.250)."
+    ]
