@@ -92,13 +92,13 @@ ARTIFACTS = (
         "table", candidates, same_rate_measures, tables.at_one_rate, same_rate_runs,
     ),
     Artifact(
-        "longer", "Until the training loss ceases to fall",
+        "longer", "Test accuracy and training loss in longer training",
         f"The settings chosen in the budget, trained for up to {LONGER} times as many epochs, or until the loss on the "
         "fixed training sample has not fallen by 1 % in some epochs. A line ends where the first of its runs did.",
         "figure", longer_candidates, _nothing, figures.longer, longer_runs,
     ),
     Artifact(
-        "longer-minima", "What was reached when the training loss ceased to fall",
+        "longer-minima", "What longer training reached",
         f"Of the same runs, mean ± standard deviation over seeds; test accuracy over the last {LAST} evaluations, "
         "measures where the run ended. " + _MEASURES,
         "table", longer_candidates, longer_measures, tables.longer, longer_runs,

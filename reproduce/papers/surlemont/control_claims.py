@@ -5,7 +5,7 @@ import pandas as pd
 from bsgap.analysis import MIN_SEEDS
 from reproduce.arms import compared
 from reproduce.claims import Claim
-from reproduce.papers.surlemont.controls import at_its_rate, longer_ends, same_rate, seeds
+from reproduce.papers.surlemont.controls import LONGER, at_its_rate, longer_ends, same_rate, seeds
 from reproduce.papers.surlemont.judging import GAP, SOURCE, by_every_measure, flatter_by, values
 from reproduce.papers.surlemont.problems import ASAM, METHODS, PLAIN, SAM, problem
 from reproduce.papers.surlemont.trials import ends
@@ -44,34 +44,35 @@ def _at_one_rate(plan: Plan, results: Results, name: str) -> list[Claim]:
 
 
 def _longer(plan: Plan, found: pd.DataFrame, name: str) -> list[Claim]:
-    """The gap, whether it is closed, and flatness, when the loss has ceased to fall."""
+    """The gap, whether it is closed, and flatness, after longer training."""
     known = problem(plan, name)
     small, large = known.batches[0], known.batches[-1]
-    least, until = _least(plan, name), "when the loss has ceased to fall"
+    least, later = _least(plan, name), "after longer training"
+    until = f"where the loss ceased to fall or {LONGER * known.epochs} epochs were over"
     accuracy = {
         (method, batch): values(found, name, method, batch, "accuracy")
         for method in METHODS
         for batch in (small, large)
     }
     claims = [Claim.judged(
-        f"surlemont-longer-gap-{name.lower()}", f"{name}: {until} the large batch has the lower test accuracy",
+        f"surlemont-longer-gap-{name.lower()}", f"{name}: {later} the large batch has the lower test accuracy",
         SOURCE, None, compared(accuracy[PLAIN, small], accuracy[PLAIN, large]),
-        quantity=f"test accuracy {until} of plain {name} at batch {small} minus that at {large}, percentage points",
+        quantity=f"test accuracy, {until}, of plain {name} at batch {small} minus that at {large}, percentage points",
         minimal=GAP, min_seeds=least, scale=plan.scale,
     )]  # fmt: skip
     for method in (SAM, ASAM):
         word, key = METHODS[method], f"{name.lower()}-{method}"
         claims += [
             Claim.judged(
-                f"surlemont-longer-closes-{key}", f"{name}: {until} the large batch with {word} comes within {GAP:g} "
+                f"surlemont-longer-closes-{key}", f"{name}: {later} the large batch with {word} comes within {GAP:g} "
                 "point of the small one without",
                 SOURCE, None, compared(accuracy[PLAIN, small], accuracy[method, large]),
-                quantity=f"test accuracy {until} of plain {name} at batch {small} minus that of {word} at {large}, "
+                quantity=f"test accuracy, {until}, of plain {name} at batch {small} minus that of {word} at {large}, "
                 "percentage points",
                 minimal=GAP, direction="less", min_seeds=least, scale=plan.scale,
             ),
             by_every_measure(
-                f"surlemont-longer-flatter-{key}", f"{name}: {until} {word} finds flatter minima at the large batch",
+                f"surlemont-longer-flatter-{key}", f"{name}: {later} {word} finds flatter minima at the large batch",
                 f"sharpness at batch {large} {until}, {word} over plain",
                 flatter_by(found, found, name, method, large), least, plan.scale,
             ),

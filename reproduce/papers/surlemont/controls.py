@@ -10,7 +10,7 @@ import pandas as pd
 
 from reproduce.papers.surlemont.choice import candidates, chosen, following, settling
 from reproduce.papers.surlemont.problems import METHODS, PLAIN, Cell, Setting, cells, problem, run
-from reproduce.papers.surlemont.trials import MEASURES, measure, outcomes
+from reproduce.papers.surlemont.trials import MEASURES, measure, outcomes, settled
 from reproduce.results import Results
 from reproduce.study import Measure, Plan, Trial
 
@@ -52,8 +52,10 @@ def same_rate_runs(plan: Plan, results: Results) -> list[Trial]:
 
 
 def same_rate_measures(plan: Plan, results: Results) -> list[Measure]:
-    """The sharpness of the plain runs at the other's rate."""
-    return _measures(plan, at_its_rate(plan, results))
+    """The sharpness of the plain runs at the other's rate, and of the runs that they stand beside."""
+    runs, own = at_its_rate(plan, results), settled(plan, results)
+    beside = {cell: own[cell][: len(trials)] for cell, trials in runs.items()}
+    return _measures(plan, runs) + _measures(plan, beside)
 
 
 # Until the loss ceases to fall ----------------------------------------------------------------------------------------

@@ -201,11 +201,13 @@ def longer(plan: Plan, results: Results) -> Drawn | None:
     names = list(dict.fromkeys(shown))
     words = {f"{name}, test accuracy": "Test accuracy (%)" for name in names}
     words |= {f"{name}, training loss": "Training loss (nats, log)" for name in names}
+    counts = {name: seeds(plan, name) for name in names}
+    several = ", ".join(f"{name}: {count}" for name, count in counts.items())
     planned = sum(seeds(plan, cell.network) for cell in longer_cells(plan) if cell.network in names)
     note = footer(
         plan, results, names, f"{ended} of {len(shown)} ended by the budget",
         *[f"{len(shown)} of {planned} runs so far"] * (len(shown) < planned),
-        seeds=" and ".join(dict.fromkeys(str(seeds(plan, name)) for name in names)),
+        seeds=several if len(set(counts.values())) > 1 else counts[names[0]],
     )  # fmt: skip
     losses = [name for name in words if name.endswith("loss")]
     return drawing.arm_curves(frame, note, y_label=words, log_y=losses), frame

@@ -17,7 +17,7 @@ from reproduce.papers.surlemont.controls import (
     same_rate_runs,
 )
 from reproduce.papers.surlemont.problems import ASAM, PLAIN, SAM, Cell
-from reproduce.papers.surlemont.trials import MEASURES, outcomes, settled
+from reproduce.papers.surlemont.trials import MEASURES, measure, outcomes, settled
 
 
 # At one rate ----------------------------------------------------------------------------------------------------------
@@ -30,7 +30,9 @@ def test_plain_runs_have_the_rate_of_the_other_method_where_it_differs():
         assert {place(trial) for trial in runs} == {("SGD", PLAIN, cell.batch, Slower.LOW)}
         assert set(runs) <= set(same_rate_runs(PLAN, Slower()))
         assert not set(runs) & set(settled(PLAN, Slower())[Cell("SGD", PLAIN, cell.batch)])
-        assert sum(measure.of[0][0] in runs for measure in set(same_rate_measures(PLAN, Slower()))) == 3 * len(MEASURES)
+        own = settled(PLAN, Slower())[cell]
+        for trial in (*runs, *own):
+            assert {measure(PLAN, cell, trial, name) for name in MEASURES} <= set(same_rate_measures(PLAN, Slower()))
 
 
 def test_at_one_rate_what_the_rate_does_is_taken_out():
