@@ -12,14 +12,19 @@ from reproduce.papers.surlemont.trials import ends
 from reproduce.results import Results
 from reproduce.study import Plan
 
+LATER = "after longer training"
+
 
 def control_claims(plan: Plan, results: Results, name: str) -> list[Claim]:
     """The ledger of an optimizer for the controls of the plan."""
     claims = []
     if "same-rate" in plan.artifacts:
         claims += _at_one_rate(plan, results, name)
+    found = longer_ends(plan, results)
     if {"longer", "longer-minima"} & set(plan.artifacts):
-        claims += _longer(plan, longer_ends(plan, results), name)
+        claims += _longer(plan, found, name)
+    if "longer-minima" in plan.artifacts:
+        claims += _longer_flatter(plan, found, name)
     return claims
 
 
@@ -43,38 +48,44 @@ def _at_one_rate(plan: Plan, results: Results, name: str) -> list[Claim]:
     return claims
 
 
+def _until(plan: Plan, name: str) -> str:
+    return f"where the loss ceased to fall or {LONGER * problem(plan, name).epochs} epochs were over"
+
+
 def _longer(plan: Plan, found: pd.DataFrame, name: str) -> list[Claim]:
-    """The gap, whether it is closed, and flatness, after longer training."""
+    """The gap after longer training, and whether it is closed."""
     known = problem(plan, name)
     small, large = known.batches[0], known.batches[-1]
-    least, later = _least(plan, name), "after longer training"
-    until = f"where the loss ceased to fall or {LONGER * known.epochs} epochs were over"
-    accuracy = {
-        (method, batch): values(found, name, method, batch, "accuracy")
-        for method in METHODS
-        for batch in (small, large)
-    }
+    plain = values(found, name, PLAIN, small, "accuracy")
     claims = [Claim.judged(
-        f"surlemont-longer-gap-{name.lower()}", f"{name}: {later} the large batch has the lower test accuracy",
-        SOURCE, None, compared(accuracy[PLAIN, small], accuracy[PLAIN, large]),
-        quantity=f"test accuracy, {until}, of plain {name} at batch {small} minus that at {large}, percentage points",
-        minimal=GAP, min_seeds=least, scale=plan.scale,
+        f"surlemont-longer-gap-{name.lower()}", f"{name}: {LATER} the large batch has the lower test accuracy",
+        SOURCE, None, compared(plain, values(found, name, PLAIN, large, "accuracy")),
+        quantity=f"test accuracy, {_until(plan, name)}, of plain {name} at batch {small} minus that at {large}, "
+        "percentage points",
+        minimal=GAP, min_seeds=_least(plan, name), scale=plan.scale,
     )]  # fmt: skip
-    for method in (SAM, ASAM):
-        word, key = METHODS[method], f"{name.lower()}-{method}"
-        claims += [
-            Claim.judged(
-                f"surlemont-longer-closes-{key}", f"{name}: {later} the large batch with {word} comes within {GAP:g} "
-                "point of the small one without",
-                SOURCE, None, compared(accuracy[PLAIN, small], accuracy[method, large]),
-                quantity=f"test accuracy, {until}, of plain {name} at batch {small} minus that of {word} at {large}, "
-                "percentage points",
-                minimal=GAP, direction="less", min_seeds=least, scale=plan.scale,
-            ),
-            by_every_measure(
-                f"surlemont-longer-flatter-{key}", f"{name}: {later} {word} finds flatter minima at the large batch",
-                f"sharpness at batch {large} {until}, {word} over plain",
-                flatter_by(found, found, name, method, large), least, plan.scale,
-            ),
-        ]  # fmt: skip
-    return claims
+    return claims + [
+        Claim.judged(
+            f"surlemont-longer-closes-{name.lower()}-{method}", f"{name}: {LATER} the large batch with "
+            f"{METHODS[method]} comes within {GAP:g} point of the small one without",
+            SOURCE, None, compared(plain, values(found, name, method, large, "accuracy")),
+            quantity=f"test accuracy, {_until(plan, name)}, of plain {name} at batch {small} minus that of "
+            f"{METHODS[method]} at {large}, percentage points",
+            minimal=GAP, direction="less", min_seeds=_least(plan, name), scale=plan.scale,
+        )
+        for method in (SAM, ASAM)
+    ]  # fmt: skip
+
+
+def _longer_flatter(plan: Plan, found: pd.DataFrame, name: str) -> list[Claim]:
+    """Which minima are flatter after longer training."""
+    large = problem(plan, name).batches[-1]
+    return [
+        by_every_measure(
+            f"surlemont-longer-flatter-{name.lower()}-{method}",
+            f"{name}: {LATER} {METHODS[method]} finds flatter minima at the large batch",
+            f"sharpness at batch {large} {_until(plan, name)}, {METHODS[method]} over plain",
+            flatter_by(found, found, name, method, large), _least(plan, name), plan.scale,
+        )
+        for method in (SAM, ASAM)
+    ]  # fmt: skip
