@@ -27,8 +27,7 @@ def every_claim(plan: Plan, results: Results) -> list[Claim]:
             claims += _flatter(plan, found, matched(plan, results), name)
         if {"relation", "settings"} & set(plan.artifacts):
             claims += _rates(plan, results, name)
-        claims += control_claims(plan, results, name)
-    return claims
+    return claims + control_claims(plan, results, found)
 
 
 def _planned(plan: Plan, name: str) -> int:

@@ -5,26 +5,27 @@ import pandas as pd
 from bsgap.analysis import MIN_SEEDS
 from reproduce.arms import compared
 from reproduce.claims import Claim
-from reproduce.papers.surlemont.controls import LONGER, at_its_rate, longer_ends, same_rate, seeds
+from reproduce.papers.surlemont.controls import LONGER, longer_ends, same_rate, seeds
 from reproduce.papers.surlemont.judging import GAP, SOURCE, by_every_measure, flatter_by, values
-from reproduce.papers.surlemont.problems import ASAM, METHODS, PLAIN, SAM, problem
-from reproduce.papers.surlemont.trials import ends
+from reproduce.papers.surlemont.problems import ASAM, METHODS, PLAIN, SAM, Cell, problem
 from reproduce.results import Results
 from reproduce.study import Plan
 
 LATER = "after longer training"
 
 
-def control_claims(plan: Plan, results: Results, name: str) -> list[Claim]:
-    """The ledger of an optimizer for the controls of the plan."""
+def control_claims(plan: Plan, results: Results, found: pd.DataFrame) -> list[Claim]:
+    """The ledger for the controls of the plan; `found` is what `trials.ends` gives."""
     claims = []
     if "same-rate" in plan.artifacts:
-        claims += _at_one_rate(plan, results, name)
-    found = longer_ends(plan, results)
-    if {"longer", "longer-minima"} & set(plan.artifacts):
-        claims += _longer(plan, found, name)
-    if "longer-minima" in plan.artifacts:
-        claims += _longer_flatter(plan, found, name)
+        claims += [_at_one_rate(plan, found, cell, plain) for cell, plain in same_rate(plan, results).items()]
+    shown = {"longer", "longer-minima"} & set(plan.artifacts)
+    longest = longer_ends(plan, results) if shown else found
+    for name in plan.networks:
+        if shown:
+            claims += _longer(plan, longest, name)
+        if "longer-minima" in shown:
+            claims += _longer_flatter(plan, longest, name)
     return claims
 
 
@@ -32,20 +33,15 @@ def _least(plan: Plan, name: str) -> int:
     return max(MIN_SEEDS, seeds(plan, name))
 
 
-def _at_one_rate(plan: Plan, results: Results, name: str) -> list[Claim]:
-    """Wherever the rate that suits SAM or ASAM is not that which suits the plain optimizer."""
-    found, claims = ends(plan, results), []
-    for cell in at_its_rate(plan, results):
-        if cell.network != name:
-            continue
-        plain = same_rate(plan, results, cell)
-        claims.append(by_every_measure(
-            f"surlemont-same-rate-{cell.batch}-{name.lower()}-{cell.method}",
-            f"{name}: at batch {cell.batch} and one rate {METHODS[cell.method]} finds flatter minima",
-            f"sharpness at batch {cell.batch} at the end, {METHODS[cell.method]} over plain at its rate",
-            flatter_by(found, plain, name, cell.method, cell.batch), _least(plan, name), plan.scale,
-        ))  # fmt: skip
-    return claims
+def _at_one_rate(plan: Plan, found: pd.DataFrame, cell: Cell, plain: pd.DataFrame) -> Claim:
+    """Where the rate that suits SAM or ASAM is not that which suits the plain optimizer."""
+    name, word = cell.network, METHODS[cell.method]
+    return by_every_measure(
+        f"surlemont-same-rate-{cell.batch}-{name.lower()}-{cell.method}",
+        f"{name}: at batch {cell.batch} and one rate {word} finds flatter minima",
+        f"sharpness at batch {cell.batch} at the end, {word} over plain at its rate",
+        flatter_by(found, plain, name, cell.method, cell.batch), _least(plan, name), plan.scale,
+    )  # fmt: skip
 
 
 def _until(plan: Plan, name: str) -> str:

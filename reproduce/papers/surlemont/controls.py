@@ -40,10 +40,12 @@ def at_its_rate(plan: Plan, results: Results) -> dict[Cell, list[Trial]]:
     return found
 
 
-def same_rate(plan: Plan, results: Results, cell: Cell) -> pd.DataFrame:
-    """The `outcomes` of the plain runs at the rate of a cell of SAM or ASAM."""
-    runs = at_its_rate(plan, results).get(cell, [])
-    return outcomes(plan, results, {Cell(cell.network, PLAIN, cell.batch): runs})
+def same_rate(plan: Plan, results: Results) -> dict[Cell, pd.DataFrame]:
+    """Cell of SAM or ASAM -> the `outcomes` of the plain runs at its rate."""
+    return {
+        cell: outcomes(plan, results, {Cell(cell.network, PLAIN, cell.batch): trials})
+        for cell, trials in at_its_rate(plan, results).items()
+    }
 
 
 def same_rate_runs(plan: Plan, results: Results) -> list[Trial]:

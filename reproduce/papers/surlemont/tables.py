@@ -11,7 +11,7 @@ from reproduce import arms, drawing
 from reproduce.drawing.tables import ABSENT
 from reproduce.latex import number, spread
 from reproduce.papers.surlemont.choice import chosen
-from reproduce.papers.surlemont.controls import at_its_rate, longer_ends, same_rate, seeds
+from reproduce.papers.surlemont.controls import longer_ends, same_rate, seeds
 from reproduce.papers.surlemont.problems import ASAM, METHODS, PLAIN, SAM, cells
 from reproduce.papers.surlemont.relation import best_rates, powers
 from reproduce.papers.surlemont.trials import MATCHED, MEASURES, ends, matched, steps
@@ -82,8 +82,8 @@ def flatness(plan: Plan, results: Results) -> Drawn | None:
 def at_one_rate(plan: Plan, results: Results) -> Drawn | None:
     """How much flatter SAM and ASAM are than the plain optimizer at their rate, where its own is another."""
     found, rows = ends(plan, results), []
-    for cell in at_its_rate(plan, results):
-        plain, setting = same_rate(plan, results, cell), chosen(plan, results, cell)
+    for cell, plain in same_rate(plan, results).items():
+        setting = chosen(plan, results, cell)
         if setting is None or plain.empty or not plain[list(MEASURES)].notna().any(axis=None):
             continue
         there = found[["optimizer", "method", "batch"]].eq([cell.network, cell.method, cell.batch]).all(axis=1)
