@@ -51,10 +51,15 @@ def _notes(plan: Plan) -> list[str]:
         "the large batch was found to have learned less and not to have overfitted more, its gap is also looked at as "
         "training minus test accuracy, and at equal training loss.",
         f"Two controls, of {seeds(plan, plan.networks[0])} seeds, were declared when all final runs with SGD were "
-        "known, before any run of theirs: where SAM or ASAM takes another rate than the plain optimizer, plain "
-        "training at that rate; and, "
+        "known: where SAM or ASAM takes another rate than the plain optimizer, plain training at that rate, of which "
+        "the first seed may be a candidate whose accuracy was known, but no sharpness; and, before any run of it, "
         f"as nearly all runs end by the budget, training of the smallest and the largest batch for up to {LONGER} "
         "times as many epochs, or until the loss ceases to fall.",
+        f"Sharpness is that of {first.measured:,} training examples.",
+        "The accuracy at equal training loss is that of one evaluation, between two of which a straight line is drawn. "
+        f"That at equal gradients was the mean of {LAST} evaluations, which are twice as many passes for SAM, until "
+        f"that was noticed: it is now that of the evaluations of the last {LAST} passes. And “by every measure” was "
+        "judged by the measure whose interval reaches highest, until one wholly above 1 was seen to refute it as well.",
         "The questions of the plan are judged like claims; no number is reported anywhere to stand beside ours.",
     ]
     few = [name for name in plan.networks if plan.seeds[name] < MIN_SEEDS]

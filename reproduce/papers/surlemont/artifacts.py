@@ -65,7 +65,8 @@ ARTIFACTS = (
         "cells", "Test accuracy of every cell",
         f"Per cent, mean over the last {LAST} evaluations of a run, ± standard deviation over seeds; differences in "
         "points, seed-paired, with their 95 % intervals. “Equal gradients” compares after as many gradient evaluations "
-        "as the plain optimizer's epochs have. Fewer seeds than planned are stated.",
+        f"as the plain optimizer's epochs have, each by its evaluations of the last {LAST} such passes; rate and rho "
+        "were chosen at equal epochs. Fewer seeds than planned are stated.",
         "table", candidates, _nothing, tables.accuracy, following,
     ),
     Artifact(
@@ -87,8 +88,8 @@ ARTIFACTS = (
     ),
     Artifact(
         "same-rate", "How much flatter SAM and ASAM are than the plain optimizer at one rate",
-        "As in the table of ratios, but the plain runs have the rate of SAM or ASAM and not that which suits them "
-        "best. Only where the two differ; where they do not, that table says it already.",
+        "As in the table of ratios, but the plain runs have the rate of SAM or ASAM, of which rho is that chosen. "
+        "Where it is not the plain optimizer's own there are fewer seeds, which are stated.",
         "table", candidates, same_rate_measures, tables.at_one_rate, same_rate_runs,
     ),
     Artifact(

@@ -126,14 +126,22 @@ def _flatter(plan: Plan, found: pd.DataFrame, at_level: pd.DataFrame, name: str)
                 f"surlemont-flatter-{measure.replace(' ', '-')}-{name.lower()}-{method}{key}",
                 f"{name}: at the large batch {METHODS[method]} finds flatter minima by {words}{moment}",
                 SOURCE, None, flatter_by(frame, frame, name, method, large).get(measure),
-                quantity=f"sharpness by {words} at batch {large}{moment or ' at the end'}, {METHODS[method]} over "
+                quantity=f"sharpness by {words} at batch {large}{moment or ' at the end'}{at}, {METHODS[method]} over "
                 "plain, log scale",
                 minimal=1.0, direction="less", min_seeds=_planned(plan, name), scale=plan.scale,
             )
-            for frame, key, moment in ((found, "", ""), (at_level, "-matched", ", at matched training loss"))
+            for frame, key, moment, at in (
+                (found, "", "", ""), (at_level, "-matched", ", at matched training loss", _losses(at_level, name)),
+            )
             for measure, words in WORDS.items()
         ]  # fmt: skip
     return claims
+
+
+def _losses(at_level: pd.DataFrame, name: str) -> str:
+    """Between which training losses what is matched lies."""
+    here = at_level[at_level["optimizer"] == name] if len(at_level) else at_level
+    return f" of {here['low'].min():.2f} to {here['high'].max():.2f}" if len(here) else ""
 
 
 def _rates(plan: Plan, results: Results, name: str) -> list[Claim]:

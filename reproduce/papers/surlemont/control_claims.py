@@ -1,11 +1,11 @@
-"""What the controls are asked, and the rule by which each answer is judged: declared before any of their runs."""
+"""What the controls are asked, and the rule by which each answer is judged."""
 
 import pandas as pd
 
 from bsgap.analysis import MIN_SEEDS
 from reproduce.arms import compared
 from reproduce.claims import Claim
-from reproduce.papers.surlemont.controls import LONGER, longer_ends, same_rate, seeds
+from reproduce.papers.surlemont.controls import LONGER, differing, longer_ends, same_rate, seeds
 from reproduce.papers.surlemont.judging import GAP, SOURCE, by_every_measure, flatter_by, values
 from reproduce.papers.surlemont.problems import ASAM, METHODS, PLAIN, SAM, Cell, problem
 from reproduce.results import Results
@@ -18,7 +18,8 @@ def control_claims(plan: Plan, results: Results, found: pd.DataFrame) -> list[Cl
     """The ledger for the controls of the plan; `found` is what `trials.ends` gives."""
     claims = []
     if "same-rate" in plan.artifacts:
-        claims += [_at_one_rate(plan, found, cell, plain) for cell, plain in same_rate(plan, results).items()]
+        plain = same_rate(plan, results)
+        claims += [_at_one_rate(plan, found, cell, plain[cell]) for cell in differing(plan, results)]
     shown = {"longer", "longer-minima"} & set(plan.artifacts)
     longest = longer_ends(plan, results) if shown else found
     for name in plan.networks:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from reproduce.papers.surlemont.choice import candidates, chosen, following, settling
+from reproduce.papers.surlemont.choice import candidates, chosen, finals, following, settling
 from reproduce.papers.surlemont.problems import METHODS, PLAIN, Cell, Setting, cells, problem, run
 from reproduce.papers.surlemont.trials import MEASURES, measure, outcomes, settled
 from reproduce.results import Results
@@ -29,15 +29,32 @@ def seeds(plan: Plan, network: str) -> int:
 
 # At one rate ----------------------------------------------------------------------------------------------------------
 def at_its_rate(plan: Plan, results: Results) -> dict[Cell, list[Trial]]:
-    """Cell of SAM or ASAM -> plain runs at its rate, one a seed, where the plain optimizer's own rate is another."""
-    found = {}
-    for cell in cells(plan):
-        plain = Cell(cell.network, PLAIN, cell.batch)
-        own, other = chosen(plan, results, cell), chosen(plan, results, plain)
-        if own is not None and other is not None and own.rate != other.rate:
-            setting = Setting(own.rate, 0.0)
-            found[cell] = [run(plan, plain, setting, seed) for seed in range(seeds(plan, cell.network))]
-    return found
+    """Cell of SAM or ASAM -> plain runs at its rate, one a seed: the final ones, where that is the plain one's rate."""
+    return {
+        cell: finals(plan, Cell(cell.network, PLAIN, cell.batch), plain)
+        if own.rate == plain.rate
+        else [
+            run(plan, Cell(cell.network, PLAIN, cell.batch), Setting(own.rate, 0.0), seed)
+            for seed in range(seeds(plan, cell.network))
+        ]
+        for cell, (own, plain) in _settings(plan, results).items()
+    }
+
+
+def _settings(plan: Plan, results: Results) -> dict[Cell, tuple[Setting, Setting]]:
+    """Cell of SAM or ASAM -> its setting, and that of the plain optimizer, where both have been chosen."""
+    found = {cell: chosen(plan, results, cell) for cell in cells(plan)}
+    return {
+        cell: (own, plain)
+        for cell, own in found.items()
+        for plain in [found[Cell(cell.network, PLAIN, cell.batch)]]
+        if cell.method != PLAIN and own is not None and plain is not None
+    }
+
+
+def differing(plan: Plan, results: Results) -> list[Cell]:
+    """The cells of SAM and ASAM whose rate is not that of the plain optimizer."""
+    return [cell for cell, (own, plain) in _settings(plan, results).items() if own.rate != plain.rate]
 
 
 def same_rate(plan: Plan, results: Results) -> dict[Cell, pd.DataFrame]:

@@ -48,12 +48,16 @@ def flatter_by(sharp: pd.DataFrame, plain: pd.DataFrame, name: str, method: str,
 def by_every_measure(
     key: str, words: str, quantity: str, ratios: dict[str, Interval], min_seeds: int, scale: str
 ) -> Claim:
-    """Flatter by the measure by which it is so the least is flatter by all; not run before all have been taken."""
-    known = {measure: ratio for measure, ratio in ratios.items() if ratio.n}
-    least = max(known, key=lambda measure: known[measure].high) if len(known) == len(WORDS) else None
+    """Flatter by all measures, or sharper by one: judged by the measure that speaks most against; not run before all.
+
+    If one lies wholly above 1 it is that which lies highest, else that whose interval reaches highest.
+    """
+    against = None
+    if len(ratios) == len(WORDS):
+        against = max(ratios, key=lambda name: (not ratios[name].n, max(1.0, ratios[name].low), ratios[name].high))
     return Claim.judged(
-        key, f"{words} by every measure", SOURCE, None, None if least is None else known[least],
-        quantity=f"{quantity}, log scale, by the measure whose interval reaches highest"
-        f"{f' ({WORDS[least]})' if least else ''}",
+        key, f"{words} by every measure", SOURCE, None, None if against is None else ratios[against],
+        quantity=f"{quantity}, log scale, by the measure that speaks most against it"
+        f"{f' ({WORDS[against]})' if against else ''}",
         minimal=1.0, direction="less", min_seeds=min_seeds, scale=scale,
     )  # fmt: skip

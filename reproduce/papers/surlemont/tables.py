@@ -90,7 +90,7 @@ def at_one_rate(plan: Plan, results: Results) -> Drawn | None:
         other = found[there & found["seed"].isin(plain["seed"])].set_index("seed")
         row = {
             "optimizer": cell.network, "batch": cell.batch,
-            "method": _so_far(seeds(plan, cell.network), METHODS[cell.method], len(plain)), "rate": f"{setting.rate:g}",
+            "method": _so_far(plan.seeds[cell.network], METHODS[cell.method], len(plain)), "rate": f"{setting.rate:g}",
             "train loss": _several(other["train_loss"]), "train loss, plain": _several(plain["train_loss"]),
         }  # fmt: skip
         plain = plain.set_index("seed")

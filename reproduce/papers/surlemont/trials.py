@@ -144,10 +144,10 @@ def outcomes(plan: Plan, results: Results, runs: Mapping[Cell, Sequence[Trial]])
     """One row a run: optimizer, method, batch, seed, what it reached, what it took, how sharp it is.
 
     Accuracies are in per cent, NaN where the run diverged. `accuracy`, of the test examples, is the mean over the last
-    evaluations (`LAST`), as at a constant rate one differs from the next; `equal_gradients` is the same after as many
-    passes over the data with gradient as the plain optimizer's budget has, and a run that ended before stays where it
-    was. `gradients` counts such passes. `ahead_on_train` is the accuracy of the training sample, over the same
-    evaluations, minus `accuracy`. What is missing is NaN.
+    evaluations (`LAST`), as at a constant rate one differs from the next; `equal_gradients` is that after as many
+    passes over the data with gradient as the plain optimizer's budget has, over the evaluations of the last `LAST`
+    passes, and a run that ended before stays where it was. `gradients` counts such passes. `ahead_on_train` is the
+    accuracy of the training sample, over the evaluations of `accuracy`, minus that. What is missing is NaN.
     """
     rows = []
     for cell, trials in runs.items():
@@ -229,11 +229,17 @@ def _accuracy_at(path: pd.DataFrame, level: float) -> float:
 
 
 def _reached(plan: Plan, results: Results, cell: Cell, trial: Trial, gradients: float) -> float:
-    """Mean test accuracy (%) over the last evaluations within so many passes with gradient; NaN for a lost run."""
+    """Mean test accuracy (%) over the last evaluations within so many passes with gradient; NaN for a lost run.
+
+    Without a limit they are the last `LAST`; with one, those of the last `LAST` passes, alike for every method.
+    """
     found = None if results.diverged(trial) else budgets(plan, results, cell, trial)
     if found is None:
         return math.nan
-    return float(found.loc[found["gradients"] <= gradients + 1e-9, "accuracy"].iloc[-LAST:].mean())
+    within = found[found["gradients"] <= gradients + 1e-9]
+    if math.isfinite(gradients):
+        within = within[within["gradients"] > within["gradients"].max() - LAST]
+    return float(within["accuracy"].iloc[-LAST:].mean())
 
 
 def budgets(plan: Plan, results: Results, cell: Cell, trial: Trial) -> pd.DataFrame | None:

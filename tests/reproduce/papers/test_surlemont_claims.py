@@ -1,18 +1,19 @@
 """What the accompanying study concludes, on runs whose answers are known."""
 
+import math
+from itertools import starmap
+
 import numpy as np
 import pytest
 from rate_runs import judged
 from surlemont_runs import LARGE, PLAN, Made, place
 
+from bsgap.analysis import Interval
 from reproduce.claims import read_claims, write_claims
 from reproduce.papers.surlemont import STUDY
+from reproduce.papers.surlemont.judging import WORDS, by_every_measure
 from reproduce.papers.surlemont.problems import PLAIN, SAM
-from reproduce.papers.surlemont.trials import (
-    BALL,
-    BOX,
-    TOP,
-)
+from reproduce.papers.surlemont.trials import BALL, BOX, TOP
 from reproduce.report import prose
 
 
@@ -47,13 +48,36 @@ def test_by_every_measure_is_by_the_one_that_is_least_in_favour():
 
     claim = judged(STUDY, PLAN, Sharper())["surlemont-at-16-sgd-sam"]
     assert (claim.verdict, claim.measured) == ("not reproduced", pytest.approx(2.0))
-    assert "by the measure whose interval reaches highest (the top Hessian eigenvalue)" in claim.rule
+    assert "by the measure that speaks most against it (the top Hessian eigenvalue)" in claim.rule
 
     class Partly(Made):
         def measured(self, wanted):
             return None if wanted.kind == "ball" else super().measured(wanted)
 
     assert judged(STUDY, PLAN, Partly())["surlemont-at-16-sgd-sam"].verdict == "not run"
+
+
+def ratio(low, high, n=3, excluded=0):
+    return Interval(math.sqrt(low * high), low, high, n, effect="ratio", excluded=excluded)
+
+
+@pytest.mark.parametrize(
+    ("by", "verdict", "measured"),
+    [
+        ([(0.2, 0.4), (0.3, 0.5), (0.2, 0.6), (0.4, 0.9)], "reproduced", 0.6),
+        ([(0.5, 5.0), (1.2, 1.4), (1.2, 1.5), (1.3, 1.7)], "not reproduced", math.sqrt(1.3 * 1.7)),  # three refute it
+        ([(0.5, 5.0), (0.2, 0.4), (0.3, 0.5), (0.2, 0.6)], "inconclusive", math.sqrt(2.5)),
+    ],
+)
+def test_one_measure_that_is_sharper_refutes_flatter_by_every_one(by, verdict, measured):
+    claim = by_every_measure("x", "words", "quantity", dict(zip(WORDS, starmap(ratio, by), strict=True)), 3, "demo")
+    assert (claim.verdict, claim.measured) == (verdict, pytest.approx(measured))
+
+
+def test_measures_of_runs_that_all_diverged_decide_nothing():
+    lost = ratio(math.nan, math.nan, n=0, excluded=3)
+    ratios = dict.fromkeys(WORDS, ratio(0.2, 0.4)) | {BOX: lost}
+    assert by_every_measure("x", "words", "quantity", ratios, 3, "demo").verdict == "inconclusive"
 
 
 def test_a_gap_of_time_is_told_from_one_of_generalisation():

@@ -8,6 +8,7 @@ from reproduce.papers.surlemont import STUDY
 from reproduce.papers.surlemont.controls import (
     LONGER,
     at_its_rate,
+    differing,
     longer,
     longer_candidates,
     longer_ends,
@@ -22,8 +23,11 @@ from reproduce.papers.surlemont.trials import MEASURES, measure, outcomes, settl
 
 # At one rate ----------------------------------------------------------------------------------------------------------
 def test_plain_runs_have_the_rate_of_the_other_method_where_it_differs():
-    assert at_its_rate(PLAN, Made()) == {}  # every method does best at one rate
-    found = at_its_rate(PLAN, Slower())
+    assert differing(PLAN, Made()) == []  # every method does best at one rate
+    finals = settled(PLAN, Made())
+    for cell, runs in at_its_rate(PLAN, Made()).items():
+        assert runs == finals[Cell(cell.network, PLAIN, cell.batch)]
+    found = {cell: at_its_rate(PLAN, Slower())[cell] for cell in differing(PLAN, Slower())}
     assert {(cell.network, cell.method) for cell in found} == {("SGD", SAM), ("SGD", ASAM)}
     for cell, runs in found.items():
         assert [trial.seed for trial in runs] == [0, 1, 2]
@@ -48,7 +52,8 @@ def test_at_one_rate_what_the_rate_does_is_taken_out():
     row = frame.set_index(["optimizer", "batch", "method"]).loc[("SGD", 16, "SAM")]
     assert row["rate"] == f"{Slower.LOW:g}"
     assert row["box / plain"] == "2.00 [2.00, 2.00]"
-    assert draw("same-rate", Made()) is None
+    _, alike = draw("same-rate", Made())  # where the rates are one, what the final runs say
+    assert set(alike[alike["method"] == "SAM"]["box / plain"]) == {"0.25 [0.25, 0.25]"}
 
 
 # Until the loss ceases to fall ----------------------------------------------------------------------------------------
