@@ -5,6 +5,7 @@ A trainer is `Any` here: the attributes that are asked for are bound when it is 
 
 import math
 from collections.abc import Iterable
+from numbers import Number
 from typing import Any
 
 import numpy as np
@@ -14,12 +15,14 @@ from lightning_fabric.utilities.data import sized_len
 from pytorch_lightning.utilities import rank_zero_warn
 from pytorch_lightning.utilities.model_helpers import is_overridden
 from torch import Tensor
-from torch.utils.data import Dataset, IterableDataset
+from torch.utils.data import IterableDataset
 
 from bsgap.errors import UsageError
 from bsgap.measures.batches import Batches, examples_in, listed, read
 from bsgap.measures.vectors import PROBE
 
+LOOKED_AT = 8
+"""Examples that are taken twice to see whether they are augmented."""
 TRANSFER_HOOKS = ("on_before_batch_transfer", "transfer_batch_to_device", "on_after_batch_transfer")
 
 
@@ -58,7 +61,7 @@ def training_batches(trainer: Any, source: Iterable[Any] | None = None, examples
     few = trainer.fast_dev_run or trainer.overfit_batches
     loader: Any = trainer.train_dataloader
     found = read(loader, examples, int(trainer.num_training_batches) if few else None)
-    if draws_anew(getattr(loader, "dataset", None)):
+    if draws_anew(loader):
         rank_zero_warn(
             "the training data are augmented: what is measured is the loss over one draw of the augmentation, the same"
             " at every measurement. Give `batches` without it if that is not meant."
@@ -66,24 +69,29 @@ def training_batches(trainer: Any, source: Iterable[Any] | None = None, examples
     return listed(_as_trained_on(trainer, found))
 
 
-def draws_anew(data: Any) -> bool:
-    """Whether the same example comes out of a data set differently each time."""
-    if not isinstance(data, Dataset) or isinstance(data, IterableDataset):
+def draws_anew(loader: Any) -> bool:
+    """Whether some of the loader's first examples come out of its data set differently when they are taken again.
+
+    What cannot be taken again, or is of a kind unknown here, is no reason to say so.
+    """
+    if isinstance(getattr(loader, "dataset", None), IterableDataset):
         return False
     try:
-        return not _same(data[0], data[0])
-    except LookupError:  # its examples are not numbered from 0
+        indices = read(loader.sampler, most=LOOKED_AT)
+        return any(_differ(loader.dataset[index], loader.dataset[index]) for index in indices)
+    except Exception:  # of a stranger's data set, which may want other indices
         return False
 
 
-def _same(a: Any, b: Any) -> bool:
-    if isinstance(a, Tensor):
-        return torch.equal(a, b)
+def _differ(a: Any, b: Any) -> bool:
+    if isinstance(a, Tensor | np.ndarray):
+        one, other = torch.as_tensor(a), torch.as_tensor(b)
+        return one.shape != other.shape or not torch.allclose(one, other, rtol=0, atol=0, equal_nan=True)
     if isinstance(a, dict):
-        return a.keys() == b.keys() and all(_same(value, b[key]) for key, value in a.items())
+        return a.keys() != b.keys() or any(_differ(value, b[key]) for key, value in a.items())
     if isinstance(a, list | tuple):
-        return len(a) == len(b) and all(_same(*pair) for pair in zip(a, b, strict=True))
-    return bool(np.array_equal(a, b))
+        return len(a) != len(b) or any(_differ(*pair) for pair in zip(a, b, strict=True))
+    return isinstance(a, Number | str | bytes) and a == a and a != b  # NaN is not NaN
 
 
 def _as_trained_on(trainer: Any, batches: Iterable[Any]) -> list[Any]:

@@ -1,7 +1,8 @@
 """What is refused at the start of a training, before the hours of it, by each of the callbacks that measure."""
 
+import math
 import warnings
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import pytest
@@ -207,11 +208,71 @@ class Nested(Augmented):
         return {"row": row.numpy(), "more": [torch.ones(2)] * more}, target
 
 
-@pytest.mark.parametrize(("noise", "augmented"), [(0.1, True), (0.0, False)])
-@pytest.mark.parametrize("kind", [Augmented, Nested])
-def test_an_example_is_held_against_itself_whatever_it_is_made_of(kind, noise, augmented):
+class Mirrored(Augmented):
+    """Every other time, and its first example not at all."""
+
+    def __getitem__(self, index):
+        row = torch.arange(6.0) + index
+        return row.flip(0) if self.noise and index and torch.rand(()) < 0.5 else row, index % 3
+
+
+class Gaps(Augmented):
+    """With gaps in its inputs."""
+
+    def __getitem__(self, index):
+        row, target = super().__getitem__(index)
+        return torch.cat([row, torch.tensor([math.nan])]), math.nan if target else 0.0
+
+
+@dataclass
+class Example:
+    row: torch.Tensor
+    target: int
+
+
+class Records(Augmented):
+    """Whose examples are of a class of its own, which is no reason to fail."""
+
+    def __getitem__(self, index):
+        return Example(*super().__getitem__(index))
+
+
+class Refusing(Augmented):
+    """Which gives its examples all together."""
+
+    def __getitem__(self, index):
+        raise NotImplementedError
+
+    def __getitems__(self, indices):
+        return [super(Refusing, self).__getitem__(index) for index in indices]
+
+
+@pytest.mark.parametrize("kind", [Augmented, Nested, Mirrored, Gaps])
+def test_an_example_is_held_against_itself_whatever_it_is_made_of(kind):
     torch.manual_seed(0)
-    assert draws_anew(kind(noise)) is augmented
+    assert draws_anew(DataLoader(kind(0.1), shuffle=True))
+    assert not draws_anew(DataLoader(kind(0.0), shuffle=True))
+
+
+@pytest.mark.parametrize(
+    "loader",
+    [
+        DataLoader(Records(0.1)),
+        DataLoader(Refusing(0.1)),
+        DataLoader(Stream()),
+        DataLoader(Augmented(0.1), sampler=["a"]),
+        [torch.zeros(2, 6)],
+    ],
+)
+def test_what_cannot_be_held_against_itself_is_let_be(loader):
+    assert not draws_anew(loader)
+
+
+def test_a_look_at_the_examples_leaves_the_order_as_it_was():
+    loader = DataLoader(Augmented(0.0), shuffle=True, generator=torch.Generator().manual_seed(1))
+    state = loader.generator.get_state()
+    assert not draws_anew(loader)
+    assert torch.equal(loader.generator.get_state(), state)
 
 
 def test_augmentation_in_the_loader_is_named(tmp_path):
@@ -223,10 +284,11 @@ def test_augmentation_in_the_loader_is_named(tmp_path):
     with pytest.warns(UserWarning, match="the training data are augmented.*Give `batches` without it") as found:
         measured(Augmented(0.1))
     assert sum("augmented" in str(warning.message) for warning in found) == 1  # once a fit
+    with pytest.warns(UserWarning, match="the training data are augmented"):
+        measured(ByName(0.1), sampler=["a", "b"])
     with warnings.catch_warnings():
         warnings.filterwarnings("error", ".*are augmented")
         measured(Augmented(0.0))
-        measured(ByName(0.1), sampler=["a", "b"])
 
 
 @pytest.mark.parametrize("kind", KINDS)
