@@ -183,7 +183,9 @@ def check_search(
     if block < 1:
         raise UsageError(f"block must be at least 1, got {block}.")
     if most_products < k:
-        raise UsageError(f"most_products must be at least k = {k}, got {most_products}.")
+        raise UsageError(
+            f"most_products must be at least k = {k}, got {most_products}: allow more, or ask for fewer eigenvalues."
+        )
     least = k + 2 * block + 1
     if most_vectors is not None and most_vectors < least:
         raise UsageError(f"most_vectors must be at least {least} for k = {k}, block = {block}, got {most_vectors}.")

@@ -242,7 +242,10 @@ class _Plane:
 def _two(directions: Direction | Sequence[Direction]) -> list[Direction]:
     found = [directions] if isinstance(directions, Mapping) else list(directions)
     if len(found) not in (1, 2):
-        raise UsageError(f"directions must be one direction or two, got {len(found)}.")
+        raise UsageError(
+            f"directions must be one mapping from parameter names to tensors or two, got {len(found)}:"
+            " random_direction(model) gives one."
+        )
     return found
 
 
@@ -255,7 +258,10 @@ def _second(directions: Sequence[Direction], alphas: Sequence[float], betas: Any
 
 
 def _steps(name: str, values: Sequence[float]) -> tuple[float, ...]:
-    found = tuple(float(value) for value in values)
+    try:
+        found = tuple(float(value) for value in values)
+    except (TypeError, ValueError):
+        raise UsageError(f"{name} must be a list of numbers, got {values!r}: linspace(-1, 1, 21), say.") from None
     if not found:
         raise UsageError(f"{name} is empty: a grid needs at least one point each way.")
     for value in found:

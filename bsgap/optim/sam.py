@@ -40,10 +40,10 @@ class SAM(Optimizer):
     no module, BatchNorm's alone); it draws the same random numbers as the first, so dropout has the same mask. The
     hooks `on_before_backward`, `on_after_backward` and `on_before_zero_grad` run for both passes, and metrics that the
     module keeps in a plain list or dict, not as submodules, count a batch twice. Only the gradient of the base's step
-    is clipped and shown to `on_before_optimizer_step`, and the loss is that of the first pass. A loss that is NaN from
-    the start is no error: it trains on as with the base optimizer. Over several devices both passes are synchronised: ε
-    is that of the whole batch. Accumulation by Lightning, and a gradient scaler (precision 16-mixed), are refused:
-    neither lets a gradient be taken twice.
+    is clipped and shown to `on_before_optimizer_step`, and the loss is that of the first pass. A loss that is not
+    finite at the first step is refused; later it trains on as with the base optimizer. Over several devices both passes
+    are synchronised: ε is that of the whole batch. Accumulation by Lightning, and a gradient scaler (precision
+    16-mixed), are refused: neither lets a gradient be taken twice.
 
     Which weights ASAM scales: Kwon's code takes T = |w| + η for parameters whose names contain "weight", and T = 1 for
     others. An optimizer knows no names, so here it is tensors of more than one dimension. The two differ for the gains
@@ -81,6 +81,7 @@ class SAM(Optimizer):
     rho: float
     adaptive: bool
     eta: float | None
+    _begun: bool
     _room: list[tuple[Tensor, Tensor]]
 
     def __init__(
@@ -129,8 +130,8 @@ class SAM(Optimizer):
             closure: Computes the loss, calls `backward` on it, and returns it.
 
         Raises:
-            UsageError: There is no closure, it gives no gradient, no weight requires one, or it is a part of an
-                accumulated batch.
+            UsageError: There is no closure, it gives no gradient, no weight requires one, it is a part of an
+                accumulated batch, or its loss is not finite at the first step.
         """
         if self.rho == 0:
             return self.base.step(closure)
@@ -152,6 +153,7 @@ class SAM(Optimizer):
             if "'NoneType' object is not callable" not in str(error):
                 raise
             raise UsageError(_ASKS_ITSELF.format(type(self.base).__name__)) from error
+        self._begun = True
         return loss
 
     def _gradient(self, request: Request) -> Any:
@@ -183,6 +185,7 @@ class SAM(Optimizer):
                 "SAM: no parameter has a gradient after the closure. Call backward in it, on a loss of the parameters"
                 " that the optimizer was given, and let some of them require a gradient."
             )
+        self._check_start(loss)
         result = getattr(share, "_result", None)  # Lightning's closure keeps what training_step returned
         room = self._room_for(moved)
         with perturbed(moved, self._ascent(moved, room), room), second_pass(request.module):
@@ -239,6 +242,14 @@ class SAM(Optimizer):
                 " requires_grad=True on some of them, or give the optimizer those that are trained."
             )
 
+    def _check_start(self, loss: Any) -> None:
+        """Later a look at the loss would make the processor wait for the device."""
+        if not self._begun and isinstance(loss, Tensor) and not loss.isfinite().all():
+            raise UsageError(
+                f"SAM: the loss is {loss.detach().sum().item()} at the first step, and so are all weights after it."
+                " Look at the inputs and the targets, or initialise the weights smaller."
+            )
+
     @staticmethod
     def _check_group(group: dict[str, Any]) -> None:
         if group.get("scaled") not in (None, True, False):
@@ -252,12 +263,13 @@ class SAM(Optimizer):
         """Take up what `state_dict` gave; the state dict of the base alone leaves the options as they are."""
         self.base.load_state_dict({name: value for name, value in state_dict.items() if name != "sam"})
         vars(self).update({name: state_dict["sam"][name] for name in OPTIONS} if "sam" in state_dict else {})
+        self._begun = True
 
     def __getstate__(self) -> dict[str, Any]:
         return {"base": self.base, **{name: getattr(self, name) for name in OPTIONS}}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__({**state, "_room": []})
+        super().__setstate__({"_begun": False, **state, "_room": []})
 
     def __repr__(self) -> str:
         options = ", ".join(f"{name}={getattr(self, name)}" for name in OPTIONS)

@@ -254,9 +254,10 @@ class Noisy(nn.Linear):
     ("change", "message"),
     [
         ({"alphas": []}, "alphas is empty: a grid needs at least one point"),
+        ({"alphas": 5}, "alphas must be a list of numbers, got 5: linspace"),
         ({"alphas": [0, math.nan]}, "alphas must be finite numbers, got nan"),
         ({"alphas": [0], "betas": [1.0]}, "betas are steps along a second direction"),
-        ({"directions": []}, "directions must be one direction or two, got 0"),
+        ({"directions": []}, "directions must be one mapping from parameter names to tensors or two, got 0"),
         ({"directions": {"weight": torch.zeros(3, 4), "bias": torch.zeros(3)}}, r"must be \(3, 5\) for the parameter"),
         ({"directions": [random_direction(nn.Linear(5, 3))] * 2, "betas": []}, "betas is empty"),
         ({"at_once": 0}, "at_once must be at least 1 or None, got 0"),

@@ -384,13 +384,28 @@ def test_weights_that_are_all_frozen_are_refused_before_the_closure():
     train(network, optimizer, batches(1))
 
 
-def test_a_loss_of_nan_trains_on_as_with_the_base():
+def test_a_loss_of_nan_at_the_first_step_is_refused():
+    network = model()
+    before = [p.detach().clone() for p in network.parameters()]
+    inputs, targets = batches(1)[0]
+    with pytest.raises(UsageError, match="SAM: the loss is nan at the first step") as error:
+        train(network, SAM(network.parameters(), BASES["sgd"]), [(inputs * torch.nan, targets)])
+    assert "\n" not in str(error.value)
+    assert all(torch.equal(p, old) for p, old in zip(network.parameters(), before, strict=True))
+
+
+def test_a_later_loss_of_nan_trains_on_as_with_the_base():
     found = []
-    for build in (BASES["sgd"], lambda weights: SAM(weights, BASES["sgd"])):
+    inputs, targets = batches(1)[0]
+    for build in (BASES["sgd"], lambda weights: SAM(weights, BASES["sgd"], rho=1e-12)):
         network = model()
-        losses = train(network, build(network.parameters()), [(batches(1)[0][0] * torch.nan, batches(1)[0][1])])
+        losses = train(network, build(network.parameters()), [(inputs, targets), (inputs * torch.nan, targets)])
         found.append((losses, [p.isnan().all().item() for p in network.parameters()]))
     assert str(found[0]) == str(found[1])
+    # and a run that is taken up again at such a loss goes on
+    optimizer = SAM(network.parameters(), BASES["sgd"])
+    optimizer.load_state_dict(optimizer.state_dict())
+    train(network, optimizer, [(inputs * torch.nan, targets)])
 
 
 @pytest.mark.parametrize(
