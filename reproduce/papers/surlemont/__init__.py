@@ -4,7 +4,7 @@ from bsgap.analysis import MIN_SEEDS
 from reproduce.papers.surlemont.artifacts import ARTIFACTS
 from reproduce.papers.surlemont.choice import LAST
 from reproduce.papers.surlemont.claims import every_claim
-from reproduce.papers.surlemont.controls import LONGER, seeds
+from reproduce.papers.surlemont.controls import LONGER
 from reproduce.papers.surlemont.problems import ASAM, PROBLEMS, SAM, Problem, problem
 from reproduce.study import Plan, Study
 
@@ -50,10 +50,10 @@ def _notes(plan: Plan) -> list[str]:
         "flatter at small batch sizes and not at the large one, flatness came to be judged at every batch size; as "
         "the large batch was found to have learned less and not to have overfitted more, its gap is also looked at as "
         "training minus test accuracy, and at equal training loss.",
-        f"Two controls, of {seeds(plan, plan.networks[0])} seeds, were declared when all final runs with SGD were "
-        "known: where SAM or ASAM takes another rate than the plain optimizer, plain training at that rate, of which "
-        "the first seed may be a candidate whose accuracy was known, but no sharpness; and, before any run of it, "
-        f"as nearly all runs end by the budget, training of the smallest and the largest batch for up to {LONGER} "
+        "Two controls, at laptop scale of three seeds first and then of five, were declared when all final runs with "
+        "SGD were known: where SAM or ASAM takes another rate than the plain optimizer, plain training at that rate, "
+        "of which the first seed may be a candidate whose accuracy was known, but no sharpness; and, before any run of "
+        f"it, as nearly all runs end by the budget, training of the smallest and the largest batch for up to {LONGER} "
         "times as many epochs, or until the loss ceases to fall.",
         f"Sharpness is that of {first.measured:,} training examples.",
         "The accuracy at equal training loss is that of one evaluation, between two of which a straight line is drawn. "

@@ -89,7 +89,7 @@ ARTIFACTS = (
     Artifact(
         "same-rate", "How much flatter SAM and ASAM are than the plain optimizer at one rate",
         "As in the table of ratios, but the plain runs have the rate of SAM or ASAM, of which rho is that chosen. "
-        "Where it is not the plain optimizer's own there are fewer seeds, which are stated.",
+        "Where that is the plain optimizer's own rate, they are the final runs. Fewer seeds than planned are stated.",
         "table", candidates, same_rate_measures, tables.at_one_rate, same_rate_runs,
     ),
     Artifact(

@@ -8,7 +8,7 @@ from bsgap.analysis import MIN_SEEDS, Interval
 from reproduce.arms import compared
 from reproduce.claims import Claim
 from reproduce.papers.surlemont.control_claims import control_claims
-from reproduce.papers.surlemont.judging import GAP, SOURCE, WORDS, by_every_measure, flatter_by, values
+from reproduce.papers.surlemont.judging import GAP, SOURCE, WORDS, by_every_measure, flatter_by, planned, values
 from reproduce.papers.surlemont.problems import ASAM, METHODS, PLAIN, SAM, Cell, problem
 from reproduce.papers.surlemont.relation import best_rates, power, powers
 from reproduce.papers.surlemont.trials import at_equal_loss, ends, matched
@@ -28,11 +28,6 @@ def every_claim(plan: Plan, results: Results) -> list[Claim]:
         if {"relation", "settings"} & set(plan.artifacts):
             claims += _rates(plan, results, name)
     return claims + control_claims(plan, results, found)
-
-
-def _planned(plan: Plan, name: str) -> int:
-    """Seeds without which nothing is decided: all that are planned, so that no look on the way decides."""
-    return max(MIN_SEEDS, plan.seeds[name])
 
 
 def _gaps(plan: Plan, results: Results, found: pd.DataFrame, name: str) -> list[Claim]:
@@ -65,7 +60,7 @@ def _gaps(plan: Plan, results: Results, found: pd.DataFrame, name: str) -> list[
     return [
         Claim.judged(
             f"surlemont-{key}-{name.lower()}", f"{name}: a large batch {words}", SOURCE, None, interval,
-            quantity=quantity, minimal=GAP, min_seeds=_planned(plan, name), scale=plan.scale,
+            quantity=quantity, minimal=GAP, min_seeds=planned(plan, name), scale=plan.scale,
         )
         for key, words, quantity, interval in readings
     ]  # fmt: skip
@@ -89,13 +84,13 @@ def _accuracies(plan: Plan, found: pd.DataFrame, name: str) -> list[Claim]:
                 SOURCE, None, compared(at(PLAIN, small), at(method, large)),
                 quantity=f"test accuracy of plain {name} at batch {small} minus that of {word} at {large}, "
                 "percentage points",
-                minimal=GAP, direction="less", min_seeds=_planned(plan, name), scale=plan.scale,
+                minimal=GAP, direction="less", min_seeds=planned(plan, name), scale=plan.scale,
             ),
             Claim.judged(
                 f"surlemont-ahead-{key}-{method}", f"{name}: at the large batch {word} is ahead at equal epochs",
                 SOURCE, None, compared(at(method, large), at(PLAIN, large)),
                 quantity=f"test accuracy at batch {large} at equal epochs, {word} minus plain, percentage points",
-                minimal=0.0, min_seeds=_planned(plan, name), scale=plan.scale,
+                minimal=0.0, min_seeds=planned(plan, name), scale=plan.scale,
             ),
             Claim.judged(
                 f"surlemont-worth-{key}-{method}",
@@ -103,7 +98,7 @@ def _accuracies(plan: Plan, found: pd.DataFrame, name: str) -> list[Claim]:
                 SOURCE, None, compared(at(method, large, "equal_gradients"), at(PLAIN, large, "equal_gradients")),
                 quantity=f"test accuracy at batch {large} at equal gradient evaluations, {word} minus plain, "
                 "percentage points",
-                minimal=0.0, min_seeds=_planned(plan, name), scale=plan.scale,
+                minimal=0.0, min_seeds=planned(plan, name), scale=plan.scale,
             ),
         ]  # fmt: skip
     return claims
@@ -119,7 +114,7 @@ def _flatter(plan: Plan, found: pd.DataFrame, at_level: pd.DataFrame, name: str)
                 f"surlemont-at-{batch}-{name.lower()}-{method}",
                 f"{name}: at batch {batch} {METHODS[method]} finds flatter minima",
                 f"sharpness at batch {batch} at the end, {METHODS[method]} over plain",
-                flatter_by(found, found, name, method, batch), _planned(plan, name), plan.scale,
+                flatter_by(found, found, name, method, batch), planned(plan, name), plan.scale,
             ))  # fmt: skip
         claims += [
             Claim.judged(
@@ -128,7 +123,7 @@ def _flatter(plan: Plan, found: pd.DataFrame, at_level: pd.DataFrame, name: str)
                 SOURCE, None, flatter_by(frame, frame, name, method, large).get(measure),
                 quantity=f"sharpness by {words} at batch {large}{moment or ' at the end'}{at}, {METHODS[method]} over "
                 "plain, log scale",
-                minimal=1.0, direction="less", min_seeds=_planned(plan, name), scale=plan.scale,
+                minimal=1.0, direction="less", min_seeds=planned(plan, name), scale=plan.scale,
             )
             for frame, key, moment, at in (
                 (found, "", "", ""), (at_level, "-matched", ", at matched training loss", _losses(at_level, name)),

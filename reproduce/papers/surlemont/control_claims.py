@@ -2,11 +2,10 @@
 
 import pandas as pd
 
-from bsgap.analysis import MIN_SEEDS
 from reproduce.arms import compared
 from reproduce.claims import Claim
-from reproduce.papers.surlemont.controls import LONGER, differing, longer_ends, same_rate, seeds
-from reproduce.papers.surlemont.judging import GAP, SOURCE, by_every_measure, flatter_by, values
+from reproduce.papers.surlemont.controls import LONGER, differing, longer_ends, same_rate
+from reproduce.papers.surlemont.judging import GAP, SOURCE, by_every_measure, flatter_by, planned, values
 from reproduce.papers.surlemont.problems import ASAM, METHODS, PLAIN, SAM, Cell, problem
 from reproduce.results import Results
 from reproduce.study import Plan
@@ -30,10 +29,6 @@ def control_claims(plan: Plan, results: Results, found: pd.DataFrame) -> list[Cl
     return claims
 
 
-def _least(plan: Plan, name: str) -> int:
-    return max(MIN_SEEDS, seeds(plan, name))
-
-
 def _at_one_rate(plan: Plan, found: pd.DataFrame, cell: Cell, plain: pd.DataFrame) -> Claim:
     """Where the rate that suits SAM or ASAM is not that which suits the plain optimizer."""
     name, word = cell.network, METHODS[cell.method]
@@ -41,7 +36,7 @@ def _at_one_rate(plan: Plan, found: pd.DataFrame, cell: Cell, plain: pd.DataFram
         f"surlemont-same-rate-{cell.batch}-{name.lower()}-{cell.method}",
         f"{name}: at batch {cell.batch} and one rate {word} finds flatter minima",
         f"sharpness at batch {cell.batch} at the end, {word} over plain at its rate",
-        flatter_by(found, plain, name, cell.method, cell.batch), _least(plan, name), plan.scale,
+        flatter_by(found, plain, name, cell.method, cell.batch), planned(plan, name), plan.scale,
     )  # fmt: skip
 
 
@@ -59,7 +54,7 @@ def _longer(plan: Plan, found: pd.DataFrame, name: str) -> list[Claim]:
         SOURCE, None, compared(plain, values(found, name, PLAIN, large, "accuracy")),
         quantity=f"test accuracy, {_until(plan, name)}, of plain {name} at batch {small} minus that at {large}, "
         "percentage points",
-        minimal=GAP, min_seeds=_least(plan, name), scale=plan.scale,
+        minimal=GAP, min_seeds=planned(plan, name), scale=plan.scale,
     )]  # fmt: skip
     return claims + [
         Claim.judged(
@@ -68,7 +63,7 @@ def _longer(plan: Plan, found: pd.DataFrame, name: str) -> list[Claim]:
             SOURCE, None, compared(plain, values(found, name, method, large, "accuracy")),
             quantity=f"test accuracy, {_until(plan, name)}, of plain {name} at batch {small} minus that of "
             f"{METHODS[method]} at {large}, percentage points",
-            minimal=GAP, direction="less", min_seeds=_least(plan, name), scale=plan.scale,
+            minimal=GAP, direction="less", min_seeds=planned(plan, name), scale=plan.scale,
         )
         for method in (SAM, ASAM)
     ]  # fmt: skip
@@ -82,7 +77,7 @@ def _longer_flatter(plan: Plan, found: pd.DataFrame, name: str) -> list[Claim]:
             f"surlemont-longer-flatter-{name.lower()}-{method}",
             f"{name}: {LATER} {METHODS[method]} finds flatter minima at the large batch",
             f"sharpness at batch {large} {_until(plan, name)}, {METHODS[method]} over plain",
-            flatter_by(found, found, name, method, large), _least(plan, name), plan.scale,
+            flatter_by(found, found, name, method, large), planned(plan, name), plan.scale,
         )
         for method in (SAM, ASAM)
     ]  # fmt: skip

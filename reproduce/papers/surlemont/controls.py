@@ -1,7 +1,7 @@
 """Two controls: plain training at the rate of SAM or ASAM, and training until the loss ceases to fall.
 
 At the rate that suits each method best, what SAM does to sharpness is mixed with what the rate does. And in the budget
-a large batch has so few updates that its gap may be one of time. The controls have fewer seeds than the final runs.
+a large batch has so few updates that its gap may be one of time.
 """
 
 from collections.abc import Mapping
@@ -14,17 +14,10 @@ from reproduce.papers.surlemont.trials import MEASURES, measure, outcomes, settl
 from reproduce.results import Results
 from reproduce.study import Measure, Plan, Trial
 
-SEEDS = 3
-"""Seeds of a control, or as many as the final runs have if those are fewer."""
 LONGER = 5
 """Longest training of the control until the loss ceases to fall, in budgets of the final runs."""
 
 Runs = Mapping[Cell, list[Trial]]
-
-
-def seeds(plan: Plan, network: str) -> int:
-    """Seeds of a control of an optimizer."""
-    return min(SEEDS, plan.seeds[network])
 
 
 # At one rate ----------------------------------------------------------------------------------------------------------
@@ -35,7 +28,7 @@ def at_its_rate(plan: Plan, results: Results) -> dict[Cell, list[Trial]]:
         if own.rate == plain.rate
         else [
             run(plan, Cell(cell.network, PLAIN, cell.batch), Setting(own.rate, 0.0), seed)
-            for seed in range(seeds(plan, cell.network))
+            for seed in range(plan.seeds[cell.network])
         ]
         for cell, (own, plain) in _settings(plan, results).items()
     }
@@ -94,7 +87,7 @@ def longer(plan: Plan, results: Results) -> dict[Cell, list[Trial]]:
         setting = chosen(plan, results, cell)
         if setting is not None:
             found[cell] = [
-                run(plan, cell, setting, seed, times=LONGER) for seed in range(seeds(plan, cell.network))
+                run(plan, cell, setting, seed, times=LONGER) for seed in range(plan.seeds[cell.network])
             ]  # fmt: skip
     return found
 

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from reproduce import drawing
 from reproduce.papers.surlemont.choice import LAST, SEED, rates, score
 from reproduce.papers.surlemont.controls import longer as longer_trials
-from reproduce.papers.surlemont.controls import longer_cells, seeds
+from reproduce.papers.surlemont.controls import longer_cells
 from reproduce.papers.surlemont.problems import METHODS, Cell, Setting, cells, problem, run
 from reproduce.papers.surlemont.relation import best_rates
 from reproduce.papers.surlemont.trials import ADAPTIVE, BALL, BOX, TOP, budgets, ends, paths, settled
@@ -201,13 +201,11 @@ def longer(plan: Plan, results: Results) -> Drawn | None:
     names = list(dict.fromkeys(shown))
     words = {f"{name}, test accuracy": "Test accuracy (%)" for name in names}
     words |= {f"{name}, training loss": "Training loss (nats, log)" for name in names}
-    counts = {name: seeds(plan, name) for name in names}
-    several = ", ".join(f"{name}: {count}" for name, count in counts.items())
-    planned = sum(seeds(plan, cell.network) for cell in longer_cells(plan) if cell.network in names)
+    planned = sum(plan.seeds[cell.network] for cell in longer_cells(plan) if cell.network in names)
     note = footer(
         plan, results, names, f"{ended} of {len(shown)} ended by the budget",
         *[f"{len(shown)} of {planned} runs so far"] * (len(shown) < planned),
-        seeds=several if len(set(counts.values())) > 1 else counts[names[0]],
+        seeds=_seeds(plan, frame.assign(optimizer=frame["panel"].str.split(",").str[0]), ["panel", "arm"]),
     )  # fmt: skip
     losses = [name for name in words if name.endswith("loss")]
     return drawing.arm_curves(frame, note, y_label=words, log_y=losses), frame

@@ -2,11 +2,12 @@
 
 import pandas as pd
 
-from bsgap.analysis import Interval
+from bsgap.analysis import MIN_SEEDS, Interval
 from reproduce.arms import compared
 from reproduce.claims import Claim
 from reproduce.papers.surlemont.problems import PLAIN
 from reproduce.papers.surlemont.trials import ADAPTIVE, BALL, BOX, TOP
+from reproduce.study import Plan
 
 SOURCE = "the study's plan"
 """Where the questions come from."""
@@ -15,6 +16,11 @@ GAP = 1.0
 WORDS = {
     BOX: "Keskar's box", BALL: "the ball", ADAPTIVE: "the adaptive ball", TOP: "the top Hessian eigenvalue",
 }  # fmt: skip
+
+
+def planned(plan: Plan, name: str) -> int:
+    """Seeds without which nothing is decided: all that are planned, so that no look on the way decides."""
+    return max(MIN_SEEDS, plan.seeds[name])
 
 
 def values(found: pd.DataFrame, name: str, method: str, batch: int, column: str) -> dict[int, float]:

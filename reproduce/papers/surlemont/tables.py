@@ -11,7 +11,7 @@ from reproduce import arms, drawing
 from reproduce.drawing.tables import ABSENT
 from reproduce.latex import number, spread
 from reproduce.papers.surlemont.choice import chosen
-from reproduce.papers.surlemont.controls import longer_ends, same_rate, seeds
+from reproduce.papers.surlemont.controls import longer_ends, same_rate
 from reproduce.papers.surlemont.problems import ASAM, METHODS, PLAIN, SAM, cells
 from reproduce.papers.surlemont.relation import best_rates, powers
 from reproduce.papers.surlemont.trials import MATCHED, MEASURES, ends, matched, steps
@@ -112,7 +112,7 @@ def longer(plan: Plan, results: Results) -> Drawn | None:
     for (optimizer, batch, method), here in found.groupby(["optimizer", "batch", "method"], sort=False):
         rows.append({
             "optimizer": optimizer, "batch": batch,
-            "method": _so_far(seeds(plan, str(optimizer)), METHODS[str(method)], len(here)),
+            "method": _so_far(plan.seeds[str(optimizer)], METHODS[str(method)], len(here)),
             "epochs": _several(here["epochs"]), "ended by the budget": _by_budget(here),
             "train loss": _several(here["train_loss"]), "train accuracy (%)": _several(here["train_accuracy"]),
             "test accuracy (%)": _several(here["accuracy"]),
