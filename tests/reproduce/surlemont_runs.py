@@ -37,7 +37,7 @@ class Made(Results):
     def __init__(self, *, absent=lambda trial: False, lost=lambda trial: False, right=RIGHT, levels=("0.5", "0.2")):
         super().__init__(SimpleNamespace(warnings=[]))
         self.absent, self.lost, self.right, self.levels = absent, lost, right, levels
-        self._curves = {}
+        self._curves, self._last = {}, {}
 
     def id(self, trial):
         return trial.label
@@ -49,8 +49,9 @@ class Made(Results):
     def run(self, trial):
         if self.absent(trial):
             return None
-        rows = self.curves(trial)
-        last = {name: part["value"].iloc[-1] for name, part in rows.groupby("metric")}
+        if trial not in self._last:
+            self._last[trial] = {name: part["value"].iloc[-1] for name, part in self.curves(trial).groupby("metric")}
+        last = self._last[trial]
         return SimpleNamespace(
             status="diverged" if self.lost(trial) else "finished",
             outcome={
