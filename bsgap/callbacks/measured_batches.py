@@ -84,9 +84,10 @@ def draws_anew(loader: Any) -> bool:
 
 
 def _differ(a: Any, b: Any) -> bool:
-    if isinstance(a, Tensor | np.ndarray):
-        one, other = torch.as_tensor(a), torch.as_tensor(b)
-        return one.shape != other.shape or not torch.allclose(one, other, rtol=0, atol=0, equal_nan=True)
+    if isinstance(a, Tensor):
+        return a.shape != b.shape or not torch.allclose(a, b, rtol=0, atol=0, equal_nan=True)
+    if isinstance(a, np.ndarray):
+        return not np.array_equal(a, b, equal_nan=a.dtype.kind in "fc")
     if isinstance(a, dict):
         return a.keys() != b.keys() or any(_differ(value, b[key]) for key, value in a.items())
     if isinstance(a, list | tuple):

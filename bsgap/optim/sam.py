@@ -246,8 +246,8 @@ class SAM(Optimizer):
         """Later a look at the loss would make the processor wait for the device."""
         if not self._begun and isinstance(loss, Tensor) and not loss.isfinite().all():
             raise UsageError(
-                f"SAM: the loss is {loss.detach().sum().item()} at the first step, and so are all weights after it."
-                " Look at the inputs and the targets, or initialise the weights smaller."
+                f"SAM: the loss is {loss.detach().sum().item()} at the first step, and so all weights would be after"
+                " it. Look at the inputs and the targets, or initialise the weights smaller."
             )
 
     @staticmethod
