@@ -7,6 +7,7 @@ from reproduce.papers.surlemont.controls import (
     longer_candidates,
     longer_measures,
     longer_runs,
+    ratio_measures,
     same_rate_measures,
     same_rate_runs,
 )
@@ -91,6 +92,13 @@ ARTIFACTS = (
         "As in the table of ratios, but the plain runs have the rate of SAM or ASAM, of which rho is that chosen. "
         "Where that is the plain optimizer's own rate, they are the final runs. Fewer seeds than planned are stated.",
         "table", candidates, same_rate_measures, tables.at_one_rate, same_rate_runs,
+    ),
+    Artifact(
+        "one-rate", "The top Hessian eigenvalue beside that of plain training, at the best rates and at one rate",
+        "λ_max at the end of training over that of the plain run of the same batch and seed, below 1 is flatter. Left "
+        "of each pair: each method at the rate that suits it best, where a lower rate goes with sharper minima; right: "
+        "the plain run has the rate of SAM or ASAM.",
+        "figure", candidates, ratio_measures, figures.one_rate, same_rate_runs,
     ),
     Artifact(
         "longer", "Test accuracy and training loss in longer training",

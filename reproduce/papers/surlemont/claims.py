@@ -8,10 +8,10 @@ from bsgap.analysis import MIN_SEEDS, Interval
 from reproduce.arms import compared
 from reproduce.claims import Claim
 from reproduce.papers.surlemont.control_claims import control_claims
-from reproduce.papers.surlemont.judging import GAP, SOURCE, WORDS, by_every_measure, flatter_by, planned, values
+from reproduce.papers.surlemont.judging import GAP, SOURCE, WORDS, by_every_measure, flatter_by, planned
 from reproduce.papers.surlemont.problems import ASAM, METHODS, PLAIN, SAM, Cell, problem
 from reproduce.papers.surlemont.relation import best_rates, power, powers
-from reproduce.papers.surlemont.trials import at_equal_loss, ends, matched
+from reproduce.papers.surlemont.trials import at_equal_loss, ends, matched, values
 from reproduce.results import Results
 from reproduce.study import Plan
 

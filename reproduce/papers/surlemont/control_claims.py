@@ -5,8 +5,9 @@ import pandas as pd
 from reproduce.arms import compared
 from reproduce.claims import Claim
 from reproduce.papers.surlemont.controls import LONGER, differing, longer_ends, same_rate
-from reproduce.papers.surlemont.judging import GAP, SOURCE, by_every_measure, flatter_by, planned, values
+from reproduce.papers.surlemont.judging import GAP, SOURCE, by_every_measure, flatter_by, planned
 from reproduce.papers.surlemont.problems import ASAM, METHODS, PLAIN, SAM, Cell, problem
+from reproduce.papers.surlemont.trials import values
 from reproduce.results import Results
 from reproduce.study import Plan
 

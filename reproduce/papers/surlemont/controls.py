@@ -10,7 +10,7 @@ import pandas as pd
 
 from reproduce.papers.surlemont.choice import candidates, chosen, finals, following, settling
 from reproduce.papers.surlemont.problems import METHODS, PLAIN, Cell, Setting, cells, problem, run
-from reproduce.papers.surlemont.trials import MEASURES, measure, outcomes, settled
+from reproduce.papers.surlemont.trials import MEASURES, ends, measure, outcomes, settled, values
 from reproduce.results import Results
 from reproduce.study import Measure, Plan, Trial
 
@@ -68,6 +68,28 @@ def same_rate_measures(plan: Plan, results: Results) -> list[Measure]:
     runs, own = at_its_rate(plan, results), settled(plan, results)
     beside = {cell: own[cell][: len(trials)] for cell, trials in runs.items()}
     return _measures(plan, runs) + _measures(plan, beside)
+
+
+def ratios(plan: Plan, results: Results, name: str) -> pd.DataFrame:
+    """One measure of SAM and ASAM over that of plain training of the same seed, at its best rate and at their rate.
+
+    Columns optimizer, rates ("best" or "one"), method, batch, seed, value; NaN where a run diverged.
+    """
+    found, beside = ends(plan, results), same_rate(plan, results)
+    rows = []
+    for cell in beside:
+        plain = found[found["method"] == PLAIN] if len(found) else found
+        for rates, other in (("best", plain), ("one", beside[cell])):
+            own = values(found, cell.network, cell.method, cell.batch, name)
+            under = values(other, cell.network, PLAIN, cell.batch, name)
+            place = {"optimizer": cell.network, "rates": rates, "method": cell.method, "batch": cell.batch}
+            rows += [{**place, "seed": seed, "value": own[seed] / under[seed]} for seed in own if seed in under]
+    return pd.DataFrame(rows, columns=["optimizer", "rates", "method", "batch", "seed", "value"])
+
+
+def ratio_measures(plan: Plan, results: Results) -> list[Measure]:
+    """What `ratios` needs."""
+    return _measures(plan, settled(plan, results)) + same_rate_measures(plan, results)
 
 
 # Until the loss ceases to fall ----------------------------------------------------------------------------------------

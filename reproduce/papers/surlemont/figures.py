@@ -8,8 +8,8 @@ from matplotlib.figure import Figure
 from reproduce import drawing
 from reproduce.papers.surlemont.choice import LAST, SEED, rates, score
 from reproduce.papers.surlemont.controls import longer as longer_trials
-from reproduce.papers.surlemont.controls import longer_cells
-from reproduce.papers.surlemont.problems import METHODS, Cell, Setting, cells, problem, run
+from reproduce.papers.surlemont.controls import longer_cells, ratios
+from reproduce.papers.surlemont.problems import METHODS, PLAIN, Cell, Setting, cells, problem, run
 from reproduce.papers.surlemont.relation import best_rates
 from reproduce.papers.surlemont.trials import ADAPTIVE, BALL, BOX, TOP, budgets, ends, paths, settled
 from reproduce.results import Results
@@ -175,6 +175,27 @@ def relation(plan: Plan, results: Results) -> Drawn | None:
         frame, note, y_label="Best learning rate (log)", log_y=True, bound_label="best at an end of the grid"
     )
     return figure, frame
+
+
+def one_rate(plan: Plan, results: Results) -> Drawn | None:
+    """The eigenvalue of SAM and ASAM over the plain one against batch size, at the best rates and at one."""
+    found = ratios(plan, results, TOP)
+    if not found["value"].notna().any():
+        return None
+    words = {"best": "each at its best rate", "one": "at one rate"}
+    frame = found.assign(
+        panel=found["optimizer"] + ", " + found["rates"].map(words), arm=found["method"].map(METHODS)
+    ).sort_values(["optimizer", "rates"], ascending=[False, True], kind="stable")
+    # plain training is 1 by definition: a line to look along
+    plain = frame.drop_duplicates(["panel", "batch", "seed"]).assign(method=PLAIN, arm=METHODS[PLAIN], value=1.0)
+    frame = pd.concat([plain, frame], ignore_index=True)
+    note = footer(
+        plan, results, list(frame["optimizer"].unique()),
+        seeds=_seeds(plan, frame[frame["method"] != PLAIN], ["panel", "arm", "batch"]),
+    )  # fmt: skip
+    return drawing.against_size(
+        frame, note, y_label=r"$\lambda_{\max}$ over that of plain training (log)", log_y=True
+    ), frame
 
 
 def longer(plan: Plan, results: Results) -> Drawn | None:

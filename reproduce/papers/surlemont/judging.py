@@ -1,4 +1,4 @@
-"""What the claims of the study share: what counts, the numbers of a cell, and by how much its minima are flatter."""
+"""What the claims of the study share: what counts, and by how much minima are flatter."""
 
 import pandas as pd
 
@@ -6,7 +6,7 @@ from bsgap.analysis import MIN_SEEDS, Interval
 from reproduce.arms import compared
 from reproduce.claims import Claim
 from reproduce.papers.surlemont.problems import PLAIN
-from reproduce.papers.surlemont.trials import ADAPTIVE, BALL, BOX, TOP
+from reproduce.papers.surlemont.trials import ADAPTIVE, BALL, BOX, TOP, values
 from reproduce.study import Plan
 
 SOURCE = "the study's plan"
@@ -21,15 +21,6 @@ WORDS = {
 def planned(plan: Plan, name: str) -> int:
     """Seeds without which nothing is decided: all that are planned, so that no look on the way decides."""
     return max(MIN_SEEDS, plan.seeds[name])
-
-
-def values(found: pd.DataFrame, name: str, method: str, batch: int, column: str) -> dict[int, float]:
-    """Seed -> one number of a cell's final runs, NaN where a run diverged; what has not been measured is absent."""
-    if found.empty:
-        return {}
-    here = found[(found["optimizer"] == name) & (found["method"] == method) & (found["batch"] == batch)]
-    here = here[here[column].notna() | here.get("diverged", False)]
-    return {int(seed): float(value) for seed, value in zip(here["seed"], here[column], strict=True)}
 
 
 def flatter_by(sharp: pd.DataFrame, plain: pd.DataFrame, name: str, method: str, batch: int) -> dict[str, Interval]:

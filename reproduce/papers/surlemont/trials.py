@@ -176,6 +176,15 @@ def outcomes(plan: Plan, results: Results, runs: Mapping[Cell, Sequence[Trial]])
     return pd.DataFrame(rows)
 
 
+def values(found: pd.DataFrame, name: str, method: str, batch: int, column: str) -> dict[int, float]:
+    """Seed -> one number of a cell's runs, NaN where a run diverged; what has not been measured is absent."""
+    if found.empty:
+        return {}
+    here = found[(found["optimizer"] == name) & (found["method"] == method) & (found["batch"] == batch)]
+    here = here[here[column].notna() | here.get("diverged", False)]
+    return {int(seed): float(value) for seed, value in zip(here["seed"], here[column], strict=True)}
+
+
 def _ahead_on_train(results: Results, trial: Trial) -> float:
     """Accuracy (%) of the training sample minus that of the test examples, over the last evaluations."""
     curves = results.curves(trial)

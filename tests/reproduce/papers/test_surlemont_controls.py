@@ -56,6 +56,20 @@ def test_at_one_rate_what_the_rate_does_is_taken_out():
     assert set(alike[alike["method"] == "SAM"]["box / plain"]) == {"0.25 [0.25, 0.25]"}
 
 
+def test_the_figure_at_one_rate_has_every_cell_beside_plain_training():
+    _, frame = draw("one-rate", Slower())
+    value = frame[frame["batch"] == 16].groupby(["panel", "arm"])["value"].agg(["min", "max"])
+    assert list(value["min"]) == pytest.approx(list(value["max"]))
+    assert frame["panel"].nunique() == 4
+    ratio = value["min"]
+    assert ratio["SGD, each at its best rate", "SAM"] == pytest.approx(SHARP[SAM] / SHARP[PLAIN])
+    assert ratio["SGD, at one rate", "SAM"] == pytest.approx(8 * SHARP[SAM] / SHARP[PLAIN])
+    assert ratio["Adam, at one rate", "SAM"] == ratio["Adam, each at its best rate", "SAM"]  # it is the same rate
+    assert set(ratio[:, "plain"]) == {1.0}
+    lost = Slower(lost=lambda trial: place(trial)[:3] == ("SGD", PLAIN, 16))
+    assert draw("one-rate", lost)[1]["value"].isna().sum() == 12  # SAM and ASAM, three seeds, either way
+
+
 # Until the loss ceases to fall ----------------------------------------------------------------------------------------
 class Longer(Made):
     """Five times the epochs: the large batch catches up, and SAM is as sharp as the plain optimizer."""
