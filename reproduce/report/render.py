@@ -14,6 +14,8 @@ from reproduce.report.gather import Part
 
 CLAIMS_A_TABLE = 7
 """Claims in one verdict table: more would not fit on a page."""
+WITHOUT_REPORTED = 8
+"""The same where no claim has a reported value, whose column is then left out: two such tables fit on a page."""
 
 
 def render(parts: Sequence[Part], templates: Path) -> str:
@@ -73,7 +75,8 @@ def _section(environment: jinja2.Environment, paper: str) -> str:
 
 def _claim_tables(part: Part) -> list[tuple[Mapping[str, Any], ...]]:
     """The claims cut into tables of about equal length."""
-    tables = -(-len(part.claims) // CLAIMS_A_TABLE)
+    reported = any(claim["reported"] for claim in part.claims)
+    tables = -(-len(part.claims) // (CLAIMS_A_TABLE if reported else WITHOUT_REPORTED))
     ends = [round(len(part.claims) * at / tables) for at in range(tables + 1)] if tables else []
     return [part.claims[start:end] for start, end in pairwise(ends)]
 
