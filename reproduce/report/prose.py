@@ -131,11 +131,15 @@ _ANSWERS = {
 }  # fmt: skip
 
 
+def about(claims: Iterable[Mapping[str, Any]], *prefixes: str) -> list[Mapping[str, Any]]:
+    """The claims whose ids begin so."""
+    return [claim for claim in claims if str(claim["id"]).startswith(prefixes)]
+
+
 def answer(claims: Iterable[Mapping[str, Any]], *prefixes: str) -> str:
     """What the claims whose ids begin so say to a question, by verdict: "Yes: ... (2.1 [1.2, 3.0], n = 5). No: ..."."""
-    about = [claim for claim in claims if str(claim["id"]).startswith(prefixes)]
     found: dict[str, list[str]] = {}
-    for verdict, _, phrases in by_verdict(about):
+    for verdict, _, phrases in by_verdict(about(claims, *prefixes)):
         found.setdefault(verdict, []).extend(phrases)
     return " ".join(f"{_ANSWERS[verdict]}: {'; '.join(phrases)}." for verdict, phrases in found.items())
 
@@ -155,8 +159,8 @@ def gathered(claims: Iterable[Mapping[str, Any]], *prefixes: str) -> list[str]:
     "by every measure" has the number of the measure that is least in its favour. Those not run are left out.
     """
     families: dict[str, dict[str, list[str]]] = {}
-    for claim in claims:
-        if claim["verdict"] in _SHORT and str(claim["id"]).startswith(prefixes):
+    for claim in about(claims, *prefixes):
+        if claim["verdict"] in _SHORT:
             stem, _, way = str(claim["statement"]).rstrip(". ").partition(" by ")
             way, _, moment = way.partition(", ")
             family = families.setdefault(f"{stem}{', ' if moment else ''}{moment}", {verdict: [] for verdict in _SHORT})
