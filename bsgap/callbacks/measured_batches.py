@@ -15,7 +15,7 @@ from lightning_fabric.utilities.data import sized_len
 from pytorch_lightning.utilities import rank_zero_warn
 from pytorch_lightning.utilities.model_helpers import is_overridden
 from torch import Tensor
-from torch.utils.data import IterableDataset
+from torch.utils.data import DataLoader, IterableDataset
 
 from bsgap.errors import UsageError
 from bsgap.measures.batches import Batches, examples_in, listed, read
@@ -35,7 +35,7 @@ def training_batches(trainer: Any, source: Iterable[Any] | None = None, examples
     """The batches over which a measure of a training is taken, of fixed composition.
 
     They are `source` if given; else what the data module gives for measures (`datamodule.batches("train")`, as bsgap's
-    do); else one pass of the training loader, with the augmentation drawn now, and a warning if there is any. A data
+    do); else one pass of the training loader, with the augmentation drawn now, and a warning where it is seen. A data
     set that draws from a generator of its own goes on with it. Of `fast_dev_run` and `overfit_batches` they are those
     that it trains on, of `limit_train_batches` all, as each epoch may draw others. Batches that are not `source` go
     through what the trainer does to them before a step: the precision's conversion and the hooks around the transfer to
@@ -72,13 +72,20 @@ def training_batches(trainer: Any, source: Iterable[Any] | None = None, examples
 def draws_anew(loader: Any) -> bool:
     """Whether some of the loader's first examples come out of its data set differently when they are taken again.
 
-    What cannot be taken again, or is of a kind unknown here, is no reason to say so.
+    They are taken by a worker where the loader has some, as a data set may open its files where it is first asked. What
+    cannot be taken again, or is of a kind unknown here, is no reason to say so.
     """
     if isinstance(getattr(loader, "dataset", None), IterableDataset):
         return False
     try:
-        indices = read(loader.sampler, most=LOOKED_AT)
-        return any(_differ(loader.dataset[index], loader.dataset[index]) for index in indices)
+        twice = [index for index in read(loader.sampler, most=LOOKED_AT) for _ in range(2)]
+        found = list(
+            DataLoader(
+                loader.dataset, batch_size=None, sampler=twice, num_workers=min(1, loader.num_workers),
+                worker_init_fn=loader.worker_init_fn, multiprocessing_context=loader.multiprocessing_context,
+            )
+        )  # fmt: skip
+        return any(_differ(*pair) for pair in zip(found[::2], found[1::2], strict=True))
     except Exception:  # of a stranger's data set, which may want other indices
         return False
 

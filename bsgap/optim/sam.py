@@ -246,8 +246,8 @@ class SAM(Optimizer):
         """Later a look at the loss would make the processor wait for the device."""
         if not self._begun and isinstance(loss, Tensor) and not loss.isfinite().all():
             raise UsageError(
-                f"SAM: the loss is {loss.detach().sum().item()} at the first step, and so all weights would be after"
-                " it. Look at the inputs and the targets, or initialise the weights smaller."
+                f"SAM: the loss is {loss.detach().sum().item()} at the first step, after which no weight would be"
+                " finite. Look at the inputs and the targets, or initialise the weights smaller."
             )
 
     @staticmethod
@@ -266,7 +266,7 @@ class SAM(Optimizer):
         self._begun = True
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"base": self.base, **{name: getattr(self, name) for name in OPTIONS}}
+        return {"base": self.base, "_begun": self._begun, **{name: getattr(self, name) for name in OPTIONS}}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__({"_begun": False, **state, "_room": []})

@@ -148,7 +148,7 @@ EVERY = "every measure"
 _SHORT = {"reproduced": "yes", "not reproduced": "no", "inconclusive": "undecided"}
 _BY_EVERY = {
     "reproduced": f"yes by {EVERY}", "not reproduced": f"no, not by {EVERY}",
-    "inconclusive": "undecided by at least one measure",
+    "inconclusive": "undecided by all measures together",
 }  # fmt: skip
 
 
@@ -156,7 +156,7 @@ def gathered(claims: Iterable[Mapping[str, Any]], *prefixes: str) -> list[str]:
     """The claims whose ids begin so, of which several differ only in what follows " by ", in a sentence for each such.
 
     "SGD: at batch 32 SAM finds flatter minima: yes by the box (0.30) and the ball (0.41); undecided by ...". A claim
-    "by every measure" has the number of the measure that is least in its favour. Those not run are left out.
+    "by every measure" has the number of the measure whose interval speaks most against it. Those not run are left out.
     """
     families: dict[str, dict[str, list[str]]] = {}
     for claim in about(claims, *prefixes):

@@ -66,8 +66,7 @@ def same_rate_runs(plan: Plan, results: Results) -> list[Trial]:
 def same_rate_measures(plan: Plan, results: Results) -> list[Measure]:
     """The sharpness of the plain runs at the other's rate, and of the runs that they stand beside."""
     runs, own = at_its_rate(plan, results), settled(plan, results)
-    beside = {cell: own[cell][: len(trials)] for cell, trials in runs.items()}
-    return _measures(plan, runs) + _measures(plan, beside)
+    return _measures(plan, runs) + _measures(plan, {cell: own[cell] for cell in runs})
 
 
 def ratios(plan: Plan, results: Results, name: str) -> pd.DataFrame:
@@ -87,9 +86,10 @@ def ratios(plan: Plan, results: Results, name: str) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["optimizer", "rates", "method", "batch", "seed", "value"])
 
 
-def ratio_measures(plan: Plan, results: Results) -> list[Measure]:
+def ratio_measures(plan: Plan, results: Results, name: str) -> list[Measure]:
     """What `ratios` needs."""
-    return _measures(plan, settled(plan, results)) + same_rate_measures(plan, results)
+    every = [*settled(plan, results).items(), *at_its_rate(plan, results).items()]
+    return [measure(plan, cell, trial, name) for cell, trials in every for trial in trials]
 
 
 # Until the loss ceases to fall ----------------------------------------------------------------------------------------

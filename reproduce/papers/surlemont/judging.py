@@ -47,14 +47,20 @@ def by_every_measure(
 ) -> Claim:
     """Flatter by all measures, or sharper by one: judged by the measure that speaks most against; not run before all.
 
-    If one lies wholly above 1 it is that which lies highest, else that whose interval reaches highest.
+    That is one that lies wholly above 1 with all its seeds, of several the highest; else one that lacks seeds; else the
+    one whose interval reaches highest.
     """
-    against = None
-    if len(ratios) == len(WORDS):
-        against = max(ratios, key=lambda name: (not ratios[name].n, max(1.0, ratios[name].low), ratios[name].high))
+
+    def against(name: str) -> tuple[bool, bool, float]:
+        ratio = ratios[name]
+        complete = ratio.n >= min_seeds and not ratio.excluded
+        refutes = complete and ratio.low > 1
+        return refutes, not complete, ratio.low if refutes else ratio.high
+
+    worst = max(ratios, key=against) if len(ratios) == len(WORDS) else None
     return Claim.judged(
-        key, f"{words} by every measure", SOURCE, None, None if against is None else ratios[against],
+        key, f"{words} by every measure", SOURCE, None, None if worst is None else ratios[worst],
         quantity=f"{quantity}, log scale, by the measure that speaks most against it"
-        f"{f' ({WORDS[against]})' if against else ''}",
+        f"{f' ({WORDS[worst]})' if worst else ''}",
         minimal=1.0, direction="less", min_seeds=min_seeds, scale=scale,
     )  # fmt: skip

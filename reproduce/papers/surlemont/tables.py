@@ -80,7 +80,7 @@ def flatness(plan: Plan, results: Results) -> Drawn | None:
 
 
 def at_one_rate(plan: Plan, results: Results) -> Drawn | None:
-    """How much flatter SAM and ASAM are than the plain optimizer at their rate, where its own is another."""
+    """How much flatter SAM and ASAM are than the plain optimizer at their rate."""
     found, rows = ends(plan, results), []
     for cell, plain in same_rate(plan, results).items():
         setting = chosen(plan, results, cell)

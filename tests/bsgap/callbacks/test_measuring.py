@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import cross_entropy, dropout
-from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
+from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset, get_worker_info
 
 from bsgap.callbacks import Hessian, LinearApproximationError, LossLandscape, Sharpness
 from bsgap.callbacks.measured_batches import draws_anew
@@ -266,6 +266,20 @@ def test_an_example_is_held_against_itself_whatever_it_is_made_of(kind):
 )
 def test_what_cannot_be_held_against_itself_is_let_be(loader):
     assert not draws_anew(loader)
+
+
+class Opened(Augmented):
+    """Which must not be opened in the process of the training."""
+
+    def __getitem__(self, index):
+        if get_worker_info() is None:
+            pytest.fail("opened outside of a worker")
+        return super().__getitem__(index)
+
+
+@pytest.mark.parametrize(("noise", "augmented"), [(0.1, True), (0.0, False)])
+def test_where_workers_read_a_worker_looks(noise, augmented):
+    assert draws_anew(DataLoader(Opened(noise), num_workers=2)) is augmented
 
 
 def test_a_look_at_the_examples_leaves_the_order_as_it_was():

@@ -402,6 +402,12 @@ def test_a_later_loss_of_nan_trains_on_as_with_the_base():
         losses = train(network, build(network.parameters()), [(inputs, targets), (inputs * torch.nan, targets)])
         found.append((losses, [p.isnan().all().item() for p in network.parameters()]))
     assert str(found[0]) == str(found[1])
+    # and so does a copy of one that has begun
+    network = model()
+    optimizer = SAM(network.parameters(), BASES["sgd"])
+    train(network, optimizer, [(inputs, targets)])
+    network, optimizer = copy.deepcopy((network, optimizer))
+    train(network, optimizer, [(inputs * torch.nan, targets)])
     # and a run that is taken up again at such a loss goes on
     optimizer = SAM(network.parameters(), BASES["sgd"])
     optimizer.load_state_dict(optimizer.state_dict())

@@ -74,6 +74,15 @@ def test_one_measure_that_is_sharper_refutes_flatter_by_every_one(by, verdict, m
     assert (claim.verdict, claim.measured) == (verdict, pytest.approx(measured))
 
 
+def test_a_measure_that_lacks_seeds_decides_nothing_and_hides_nothing():
+    few, whole = ratio(0.2, 0.5, n=3), ratio(0.2, 0.6, n=5)
+    claim = by_every_measure("x", "words", "quantity", dict.fromkeys(WORDS, few) | {BOX: whole}, 5, "demo")
+    assert (claim.verdict, claim.n_seeds) == ("inconclusive", 3)
+    ratios = dict.fromkeys(WORDS, whole) | {BOX: ratio(1.4, 9, n=3), BALL: ratio(1.2, 1.6, n=5)}
+    claim = by_every_measure("x", "words", "quantity", ratios, 5, "demo")
+    assert (claim.verdict, claim.n_seeds) == ("not reproduced", 5)
+
+
 def test_measures_of_runs_that_all_diverged_decide_nothing():
     lost = ratio(math.nan, math.nan, n=0, excluded=3)
     ratios = dict.fromkeys(WORDS, ratio(0.2, 0.4)) | {BOX: lost}
@@ -139,7 +148,7 @@ def test_the_discussion_answers_by_verdict():
         "SGD: at the large batch ASAM finds flatter minima",
         "SGD: at the large batch ASAM finds flatter minima, at matched training loss",
     ]
-    assert gathered[3].endswith("undecided by at least one measure (1.00).")
+    assert gathered[3].endswith("undecided by all measures together (1.00).")
     sharper = [vars(claim) | {"verdict": "not reproduced"} for claim in judged(STUDY, PLAN, Made()).values()]
     assert prose.gathered(sharper, "surlemont-at-16-sgd-sam") == [
         "SGD: at batch 16 SAM finds flatter minima: no, not by every measure (0.250)."
